@@ -1,0 +1,33 @@
+/* record.h - one record on its way: slices into the packet it came in.
+ *
+ * Owns     Nothing. Slices point into a received frame (or static text) and live until the frame is
+ *          released, which the worker does after the record was gathered into a commit or dropped.
+ * Threads  Any; plain values. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/compiler.h"
+
+BEGIN_C_DECLS
+
+enum { RECORD_HEADERS_MAX = 24 };
+
+/* A Kafka record header: the name is UTF-8 text, the value any bytes. */
+struct record_header {
+    struct bytes name;
+    struct bytes value; /* null is allowed */
+};
+
+struct record {
+    struct bytes key;                    /* null: none */
+    struct bytes value;                  /* never null; may be empty */
+    int64_t timestamp_ms;                /* CreateTime: since 1970 */
+    const struct record_header *headers; /* header_count of them; NULL when there are none */
+    uint16_t header_count;
+    uint16_t listener; /* index in the configuration */
+};
+
+END_C_DECLS

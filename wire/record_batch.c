@@ -1,0 +1,1 @@
+#include "wire/record_batch.h"

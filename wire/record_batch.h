@@ -1,0 +1,86 @@
+/* record_batch.h - Kafka's RecordBatch, magic 2: encoder and decoder.
+ *
+ * Source   Apache Kafka, "Record Batch" and "Record" of the protocol guide. Integers big-endian,
+ *          varints zigzag; the CRC is CRC-32C over everything from `attributes` on.
+ * Owns     Nothing. Threads: any; no state.
+ * We write attributes 0 (uncompressed, CreateTime), producer id -1, one batch a topic and commit.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/compiler.h"
+#include "base/sink.h"
+#include "base/status.h"
+
+BEGIN_C_DECLS
+
+enum {
+    RECORD_BATCH_HEADER_BYTES = 61,
+    RECORD_BATCH_CRC_BEGIN = 21, /* the CRC covers from here to the end */
+};
+
+struct record_batch_header {
+    int64_t base_offset;
+    int32_t length_bytes; /* of the whole batch, the 12 bytes in front of Kafka's count included */
+    int32_t leader_epoch;
+    uint32_t crc32c;
+    uint16_t attributes;
+    int32_t last_offset_delta;
+    int64_t base_timestamp_ms;
+    int64_t max_timestamp_ms;
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    int32_t record_count;
+};
+
+/* Bytes of one record once encoded, length prefix included; headers_bytes is
+ * the sum of record_batch_record_header_bytes over its header_count headers. key_bytes -1: null. */
+size_t record_batch_record_bytes(int64_t timestamp_delta_ms, int64_t offset_delta,
+                                 int64_t key_bytes, size_t value_bytes, size_t header_count,
+                                 size_t headers_bytes);
+size_t record_batch_record_header_bytes(struct bytes name, struct bytes value);
+
+/* Writes the 61 bytes at `at`, all fields but crc32c, which the caller patches (offset 17,
+ * big-endian) once the records behind it are there. */
+void record_batch_header_encode(const struct record_batch_header *header, uint8_t *at);
+
+/* Reads and checks the header of the batch at the front of `bytes`: magic 2, a length that lies
+ * inside `bytes`, counts that fit. STATUS_TRUNCATED, STATUS_CORRUPT, STATUS_UNSUPPORTED (magic or a
+ * compressed or control batch). */
+MUST_CHECK enum status record_batch_header_decode(struct bytes bytes,
+                                                  struct record_batch_header *out);
+
+/* Whether the CRC inside the batch holds. `batch` is exactly one batch. */
+bool record_batch_crc_holds(struct bytes batch);
+
+struct record_batch_record {
+    int64_t offset;
+    int64_t timestamp_ms;
+    struct bytes key; /* null: none */
+    struct bytes value;
+    struct bytes headers; /* still encoded; record_batch_next_header reads them */
+    uint32_t header_count;
+};
+
+struct record_batch_walk {
+    struct bytes rest;
+    struct record_batch_header header;
+    uint32_t left;
+};
+
+/* Starts walking the records of a batch that header_decode accepted. */
+void record_batch_walk_begin(struct record_batch_walk *walk, struct bytes batch,
+                             const struct record_batch_header *header);
+/* STATUS_OK, STATUS_NOT_FOUND behind the last one, STATUS_CORRUPT (then walk no further). */
+MUST_CHECK enum status record_batch_next(struct record_batch_walk *walk,
+                                         struct record_batch_record *out);
+/* Takes the next header from record->headers; STATUS_NOT_FOUND behind the last. */
+MUST_CHECK enum status record_batch_next_header(struct record_batch_record *record,
+                                                struct bytes *name, struct bytes *value);
+
+END_C_DECLS
