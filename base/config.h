@@ -1,0 +1,140 @@
+/* config.h - one node's configuration, checked: what both daemons and the CLI work from.
+ *
+ * Purpose  config_load reads the YAML file, checks every key against one table (config_keys.c), and
+ *          either fills a struct config or says everything that is wrong with it.
+ * Owns     All strings and arrays inside, until config_destroy. Immutable after loading.
+ * Threads  Any may read; loading is cold.
+ * Keys     docs/configuration.md lists them all; tests/base/config_docs_test compares. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/diagnostics.h"
+
+BEGIN_C_DECLS
+
+enum config_polling {
+    CONFIG_POLLING_BUSY,     /* spin always: lowest latency */
+    CONFIG_POLLING_ADAPTIVE, /* back off when idle */
+};
+
+enum config_protocol {
+    CONFIG_PROTOCOL_LINES,
+    CONFIG_PROTOCOL_SYSLOG,
+};
+
+enum config_syslog_value {
+    CONFIG_SYSLOG_RAW,
+    CONFIG_SYSLOG_PARSED,
+};
+
+enum {
+    CONFIG_WORKERS_MAX = 64,
+    CONFIG_PORTS_MAX = 16,
+    CONFIG_LISTENERS_MAX = 64,
+    CONFIG_TOPICS_MAX = 1000,
+    CONFIG_NO_TOPIC = -1,
+};
+
+struct config_strings {
+    char **items;
+    size_t count;
+};
+
+struct config_port {
+    struct config_strings
+        devices;      /* `device: X` or `device: [X, Y]`: one-queue devices of one port */
+    uint32_t address; /* IPv4, host order */
+    uint32_t prefix_bits;
+    uint32_t gateway; /* 0: none */
+    uint16_t vlan;    /* 0: untagged */
+    uint16_t mtu_bytes;
+};
+
+struct config_listener {
+    enum config_protocol protocol;
+    uint16_t port;
+    int32_t topic; /* index in topics, CONFIG_NO_TOPIC: by rules */
+    enum config_syslog_value syslog_value;
+    struct file_place place;
+};
+
+struct config_topic {
+    char *name;
+    struct file_place place;
+};
+
+struct config_endpoint {
+    char *host; /* as written: a name or an address */
+    uint16_t port;
+};
+
+struct config {
+    char *path; /* of the file itself */
+    char *node;
+    char *runtime; /* directory on a tmpfs */
+
+    struct {
+        uint32_t *cores; /* CPU numbers; worker i is partition i */
+        size_t count;
+        enum config_polling polling;
+    } workers;
+
+    struct {
+        struct config_strings extra_arguments; /* for EAL, behind our own */
+        uint64_t memory_bytes;                 /* for packet buffers, all workers together */
+    } dpdk;
+
+    struct config_port *ports;
+    size_t port_count;
+    struct config_listener *listeners;
+    size_t listener_count;
+    struct config_topic *topics;
+    size_t topic_count;
+
+    char *rules_path; /* absolute or relative to the working directory; NULL: no rules */
+
+    struct {
+        struct config_strings paths;
+        uint64_t segment_bytes;
+        uint64_t commit_bytes;
+        uint64_t commit_linger_ns;
+        uint32_t commits_in_flight;
+        uint64_t ring_bytes;    /* commit ring of one worker */
+        uint64_t retain_bytes;  /* of the node; 0: no limit */
+        uint64_t retain_age_ns; /* 0: no limit */
+    } storage;
+
+    struct {
+        struct config_endpoint kafka;     /* where to listen */
+        struct config_endpoint advertise; /* host NULL: the address the client came to */
+        struct config_endpoint admin;
+        uint64_t cold_read_bytes_per_s; /* 0: no limit */
+        uint64_t cache_bytes;
+        uint32_t connections_max;
+    } serve;
+};
+
+/* Reads and checks. NULL when there was any error; warnings alone still give a configuration.
+ * Rules are not read here (pipeline/rules_load.h does it): base knows no rules. */
+struct config *config_load(const char *path, struct diagnostics *diagnostics);
+void config_destroy(struct config *config);
+
+/* Index in config->topics, CONFIG_NO_TOPIC when there is none of that name. */
+int32_t config_topic_find(const struct config *config, const char *name);
+
+/* One line of the table that drives parsing and docs/configuration.md. */
+struct config_key_facts {
+    const char *path;         /* "storage.commit.linger", "ports[].device" */
+    const char *type;         /* "size", "duration", "integer", "string", "list of strings", ... */
+    const char *default_text; /* "-": required; "": none */
+    const char *help;
+};
+
+size_t config_key_count(void);
+const struct config_key_facts *config_key_at(size_t index);
+
+END_C_DECLS
