@@ -1,0 +1,36 @@
+/* log_resume.h - where a log goes on: what recovery found, what core_log starts from. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "wire/log_format.h"
+#include "wire/stats_page.h"
+
+BEGIN_C_DECLS
+
+struct log_resume_topic {
+    char name[LOG_TOPIC_NAME_BYTES_MAX + 1];
+    uint32_t incarnation;
+    struct log_id topic_id;
+    uint64_t next_offset;
+};
+
+struct log_resume {
+    struct log_id cluster_id;
+    struct log_id log_id;
+    uint32_t partition;
+    uint32_t leader_epoch;
+    uint64_t next_segment_number; /* above every number that was ever seen */
+    uint64_t next_commit_number;
+    struct log_id predecessor_nonce; /* all zero: a new log */
+    uint64_t predecessor_commit_number;
+    uint32_t predecessor_commit_crc32c;
+    int64_t last_wall_ms; /* wall times of commits go on from here, never back */
+    uint32_t topic_count; /* topics[i] is topic number i of the log */
+    struct log_resume_topic topics[LOG_TOPICS_MAX];
+    uint32_t totals_count; /* counters in the newest commit; 0: none */
+    uint64_t totals[STATS_COUNTERS_ROOM];
+};
+
+END_C_DECLS

@@ -1,0 +1,63 @@
+/* recovery.h - after any end: what the log still holds, and where it goes on.
+ *
+ * Purpose  Finds every partition, reads footers and scans what has none, tells rot from a torn
+ *          tail, seals what was open (never appends to it), removes segments that were prepared but
+ *          never opened, and answers where the log goes on. Always starts; says what is lost.
+ * Owns     Nothing after it returns.
+ * Threads  Cold: the main core before workers start, or a tool.
+ * Rules    docs/log-format.md, "Recovery":
+ *          - a bad commit with a later witness (a valid later commit of the segment whose
+ *            durable_number covers it, or a successor segment that continues behind it) is rot: it
+ *            is fenced and everything after it kept;
+ *          - a bad commit without one is an undecidable tail: cut. If the root page proves (same
+ *            incarnation) that nothing beyond was durable, offsets go on without a gap; if not, the
+ *            next offset of every topic skips tail_records_max and the leader epoch rises by one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/status.h"
+#include "storage/files.h"
+#include "storage/log_resume.h"
+
+BEGIN_C_DECLS
+
+/* What the root page knew of this log; from before this start. */
+struct recovery_witness {
+    bool valid; /* the page survived and names this log */
+    struct log_id nonce;
+    uint64_t incarnation;
+    uint64_t durable_number;
+};
+
+enum recovery_finding {
+    RECOVERY_SEALED,          /* number: segment; value: commits kept */
+    RECOVERY_CUT,             /* an undecidable tail; number: segment; value: position of the cut */
+    RECOVERY_CLEAN_TAIL,      /* unacknowledged bytes behind the durable end; same fields */
+    RECOVERY_FENCED,          /* rot; number: segment; value: position; other: length */
+    RECOVERY_MISSING_SEGMENT, /* number */
+    RECOVERY_UNREADABLE,      /* a header that cannot be read; why */
+    RECOVERY_UNSUPPORTED,     /* a version that this build does not know; value: version */
+    RECOVERY_REMOVED_SPARE,   /* prepared, never opened */
+    RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
+};
+
+struct recovery_report {
+    void (*found)(void *context, uint32_t partition, enum recovery_finding finding, uint64_t number,
+                  uint64_t value, uint64_t other);
+    void *context;
+};
+
+/* Recovers partition `partition`; STATUS_NOT_FOUND when it has no segment: a new log (`out` then
+ * holds only what was passed in). STATUS_UNSUPPORTED: a newer format: refuse to start. Errors of
+ * reading are findings, not failures, except when nothing at all can be read or written:
+ * STATUS_IO, STATUS_NO_SPACE. `out` is large: not on a stack. */
+MUST_CHECK enum status recovery_run(struct files files, uint32_t partition,
+                                    const struct recovery_witness *witness,
+                                    const struct recovery_report *report, struct log_resume *out);
+
+END_C_DECLS

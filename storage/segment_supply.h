@@ -1,0 +1,70 @@
+/* segment_supply.h - the next segments, zero-filled ahead of need, off the polling cores.
+ *
+ * Purpose  A worker that rolls finds its next file ready: created, zero-filled, durable by name,
+ *          with its live index in the runtime directory. Cleans up behind it too: closes files and
+ *          removes live indexes of sealed segments after a grace time.
+ * Owns     Prepared segments until taken; returned ones from then on.
+ * Threads  take and give_back are the worker's: never wait. work is one helper thread's (or a
+ *          test's): it blocks. One slot a log, handed over by an atomic each way.
+ * Errors   A segment that cannot be made (no space) is tried again every second; the worker sees
+ *          STATUS_BUSY, the notes say why. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/note.h"
+#include "base/status.h"
+#include "storage/files.h"
+#include "wire/live_index.h"
+
+BEGIN_C_DECLS
+
+struct prepared_segment {
+    int file;
+    uint64_t number;
+    uint64_t capacity_bytes;
+    struct log_id nonce;             /* random, made here: no entropy is drawn on a polling core */
+    struct live_index_header *index; /* mapped writable; NULL nowhere */
+    size_t index_size_bytes;
+};
+
+struct segment_supply; /* opaque */
+
+struct segment_supply_options {
+    struct files files;
+    const char *runtime; /* directory of the live indexes; lives as long as the supply */
+    uint64_t segment_bytes;
+    uint32_t index_entries; /* capacity of one live index */
+    size_t log_count;
+    uint64_t grace_ns; /* how long a sealed segment's live index stays */
+};
+
+MUST_CHECK enum status segment_supply_create(const struct segment_supply_options *options,
+                                             struct segment_supply **out);
+/* Removes what is prepared and was not taken. */
+void segment_supply_destroy(struct segment_supply *supply);
+
+/* Before the first work: log `index` is `partition`, its segments go on from `next_number`. */
+void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_t partition,
+                            uint64_t next_number);
+
+/* One round: prepares whatever is missing, cleans up what is due. Answers whether it did anything.
+ * Entropy comes from getrandom(2); tests pass a seed by segment_supply_seed. */
+bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns);
+void segment_supply_seed(struct segment_supply *supply, uint64_t seed);
+
+/* The worker's: STATUS_OK or STATUS_BUSY. */
+MUST_CHECK enum status segment_supply_take(struct segment_supply *supply, size_t index,
+                                           struct prepared_segment *out);
+/* The worker's: it is done with a segment (sealed or failed). STATUS_BUSY: the slot still holds an
+ * earlier one; try at the next turn. */
+MUST_CHECK enum status segment_supply_give_back(struct segment_supply *supply, size_t index,
+                                                const struct prepared_segment *segment);
+
+/* Why the last attempt for a log failed; STATUS_OK when it did not. Any thread. */
+enum status segment_supply_trouble(const struct segment_supply *supply, size_t index);
+
+END_C_DECLS
