@@ -57,7 +57,7 @@ struct root_page {
     uint32_t partitions_max;
     struct log_id cluster_id;
     char node[ROOT_NODE_NAME_BYTES];
-    SHARED_ATOMIC(uint64_t) incarnation;  /* rises by one a start; 0: no start got that far */
+    SHARED_ATOMIC(uint64_t) incarnation;  /* rises with every start; 0: none got that far */
     SHARED_ATOMIC(uint64_t) heartbeat_ns; /* CLOCK_MONOTONIC, every 100 ms by the main core */
     SHARED_ATOMIC(uint64_t) started_ns;
     SHARED_ATOMIC(uint32_t) pid;

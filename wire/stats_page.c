@@ -58,8 +58,9 @@ void ledger_of(const struct stats_page *page, struct ledger *out)
     out->records_in_flight = page->records_in_flight;
 
     const uint64_t *const sum = out->groups;
-    out->frames_residue = (int64_t)(sum[STATS_GROUP_FRAMES] - sum[STATS_GROUP_PASSED] -
-                                    sum[STATS_GROUP_MALFORMED] - sum[STATS_GROUP_FOREIGN]);
+    out->frames_residue =
+        (int64_t)(sum[STATS_GROUP_FRAMES] - sum[STATS_GROUP_PASSED] - sum[STATS_GROUP_MALFORMED] -
+                  sum[STATS_GROUP_FOREIGN] - sum[STATS_GROUP_FRAMES_LOST]);
     out->records_residue =
         (int64_t)(sum[STATS_GROUP_RECORDS] - sum[STATS_GROUP_STORED] - sum[STATS_GROUP_DROPPED] -
                   sum[STATS_GROUP_REFUSED] - sum[STATS_GROUP_LOST] - out->records_in_flight);

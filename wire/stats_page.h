@@ -22,6 +22,7 @@ BEGIN_C_DECLS
 
 /* X(name, group, help): `group` is how the ledger adds up:
  *   FRAMES      frames received; every one ends in exactly one PASSED, MALFORMED or FOREIGN
+ *   FRAMES_LOST ... or was in hand when the process was killed
  *   RECORDS     records in; each ends as STORED, DROPPED or REFUSED, is in flight, or was LOST
  *   COPIES      entries written for a record beyond its first
  *   NOTE        told beside the ledger, not part of a sum
@@ -57,7 +58,7 @@ BEGIN_C_DECLS
     X(frames_received_bytes, NOTE, "bytes of the frames taken from the port")                      \
     X(frames_sent, NOTE, "ARP and ping answers handed to the port")                                \
     X(frames_empty_datagrams, NOTE, "datagrams to a listener that held no record")                 \
-    X(frames_discarded, NOTE, "frames still in the port's queue at shutdown, not looked at")       \
+    X(frames_lost_at_crash, FRAMES_LOST, "frames in the turn that a kill interrupted")             \
     X(records_in, RECORDS, "records decoded")                                                      \
     X(records_stored, STORED, "records durable in at least one topic")                             \
     X(records_dropped_by_rule, DROPPED, "records that a drop rule or default took")                \
@@ -99,6 +100,7 @@ enum stats_group {
     STATS_GROUP_PASSED,
     STATS_GROUP_MALFORMED,
     STATS_GROUP_FOREIGN,
+    STATS_GROUP_FRAMES_LOST,
     STATS_GROUP_RECORDS,
     STATS_GROUP_STORED,
     STATS_GROUP_DROPPED,

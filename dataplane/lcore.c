@@ -1,0 +1,53 @@
+#include "dataplane/lcore.h"
+
+#include <sys/prctl.h>
+#include <time.h>
+
+enum {
+    EMPTY_TURNS_BEFORE_SLEEP = 256,
+    SLEEP_NS_MIN = 5 * NS_PER_US,
+    SLEEP_NS_MAX = 1 * NS_PER_MS,
+    SLEEP_NS_MAX_WAITING = 100 * NS_PER_US,
+};
+
+struct rest {
+    uint32_t empty_turns;
+    uint64_t sleep_ns;
+};
+
+static void rest_after_turn(struct rest *rest, struct stats_page *stats, bool worked)
+{
+    if (worked) {
+        *rest = (struct rest){0, SLEEP_NS_MIN};
+        return;
+    }
+    if (rest->empty_turns < EMPTY_TURNS_BEFORE_SLEEP) {
+        rest->empty_turns++;
+        return;
+    }
+
+    const uint64_t max_ns = stats->records_in_flight > 0 ? SLEEP_NS_MAX_WAITING : SLEEP_NS_MAX;
+    if (rest->sleep_ns > max_ns) { rest->sleep_ns = max_ns; }
+    const struct timespec pause = {.tv_nsec = (long)rest->sleep_ns};
+    nanosleep(&pause, NULL);
+    stats_add(stats, STATS_worker_sleeps, 1);
+    rest->sleep_ns *= 2;
+}
+
+int lcore_main(void *argument)
+{
+    struct lcore *const lcore = argument;
+    lcore->outcome = uring_disk_adopt(lcore->disk);
+    if (lcore->outcome != STATUS_OK) { return 0; }
+    /* The kernel rounds sleeps up by the thread's slack, 50 us unless told otherwise. */
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+
+    struct rest rest = {0, SLEEP_NS_MIN};
+    while (!worker_is_done(lcore->worker)) {
+        const bool worked = worker_turn(lcore->worker, clock_now());
+        if (lcore->polling == CONFIG_POLLING_ADAPTIVE) {
+            rest_after_turn(&rest, lcore->stats, worked);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,646 @@
+#include "dataplane/node.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <numa.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/cycles.h"
+#include "base/logger.h"
+#include "dataplane/control_socket.h"
+#include "dataplane/lcore.h"
+#include "dataplane/listeners.h"
+#include "dataplane/node_logs.h"
+#include "dataplane/notes.h"
+#include "dataplane/runtime.h"
+#include "dataplane/steward.h"
+#include "dataplane/worker.h"
+#include "nic/dpdk_port.h"
+#include "storage/core_log.h"
+#include "storage/retention.h"
+#include "storage/segment_supply.h"
+#include "storage/uring_disk.h"
+
+enum {
+    HEARTBEAT_MS = 100,
+    PORT_COUNTS_PERIOD_NS = 250 * NS_PER_MS,
+    STOP_TIMEOUT_S = 60, /* for what was received to become durable */
+    INDEX_GRACE_NS = 1 * NS_PER_S,
+    RETENTION_GRACE_S = 5,
+    IDLE_WATERMARK_NS = 500 * NS_PER_MS,
+    COMMIT_RECORDS_MAX = 65536,
+    BYTES_PER_INDEX_ENTRY = 16384, /* of segment, the live index is sized for */
+    INDEX_ENTRIES_MIN = 4096,
+};
+
+/* One worker and everything that is its own. */
+struct seat {
+    struct mapped_file ring_file;
+    struct commit_ring_header *ring;
+    struct uring_disk *disk;
+    struct core_log *log;
+    struct note_ring notes;
+    struct worker *worker;
+    struct lcore lcore;
+    int32_t log_topics[CONFIG_TOPICS_MAX];
+};
+
+struct node {
+    const struct config *config;
+    const struct rule_set *rules;
+    struct runtime runtime;
+    bool runtime_is_open;
+    struct node_logs logs;
+    bool logs_are_open;
+    bool eal_is_up;
+    struct dpdk_memory memory;
+    struct dpdk_port *ports[CONFIG_PORTS_MAX];
+    struct segment_supply *supply;
+    struct retention *retention;
+    struct steward *steward;
+    struct listeners listeners;
+    int doorbell; /* eventfd: a worker's disk rings it when something became durable */
+    struct control_socket *control;
+    struct seat *seats;
+    size_t seat_count;
+    struct note_limits note_limits;
+    uint64_t port_counts_ns;
+    bool workers_launched;
+};
+
+/* ------------------------------------------------------------------------ hardware and ports */
+
+static uint64_t memory_wanted(const struct config *config)
+{
+    /* A 10 GbE port at full rate fills 64 MiB of buffers in 50 ms: time for a disk's hiccup. */
+    const uint64_t default_bytes = UINT64_C(128) << 20;
+    if (config->dpdk.memory_bytes > 0) { return config->dpdk.memory_bytes; }
+    return default_bytes * config->workers.count * config->port_count;
+}
+
+static enum status start_eal(struct node *node)
+{
+    const struct config *const config = node->config;
+    const char *devices[CONFIG_PORTS_MAX * DPDK_DEVICES_MAX];
+    size_t device_count = 0;
+    for (size_t i = 0; i < config->port_count; i++) {
+        const struct config_strings *const names = &config->ports[i].devices;
+        for (size_t j = 0; j < names->count && device_count < ARRAY_COUNT(devices); j++) {
+            devices[device_count++] = names->items[j];
+        }
+    }
+
+    char prefix[96];
+    snprintf(prefix, sizeof prefix, "penstock-%.64s", config->node);
+    const struct dpdk_eal_options options = {
+        .program = "penstock-ingest",
+        .file_prefix = prefix,
+        .worker_cores = config->workers.cores,
+        .worker_count = config->workers.count,
+        .devices = devices,
+        .device_count = device_count,
+        .extra_arguments = (const char *const *)config->dpdk.extra_arguments.items,
+        .extra_count = config->dpdk.extra_arguments.count,
+        .memory_bytes = memory_wanted(config),
+    };
+    struct dpdk_error error;
+    const enum status status = dpdk_eal_start(&options, &node->memory, &error);
+    if (status != STATUS_OK) {
+        log_error("DPDK does not start: %s", error.text);
+        return status;
+    }
+    node->eal_is_up = true;
+    node->runtime.node->hugepages = node->memory.hugepages;
+    node->runtime.node->memory_bytes = node->memory.bytes;
+    if (!node->memory.hugepages) {
+        log_warning("no free hugepages: a smaller set-up with %" PRIu64
+                    " MiB of ordinary pages; for full speed reserve some (sysctl vm.nr_hugepages) "
+                    "and mount hugetlbfs",
+                    node->memory.bytes >> 20);
+    } else if (node->memory.bytes < options.memory_bytes) {
+        log_warning("fewer hugepages than wanted: %" PRIu64 " of %" PRIu64 " MiB",
+                    node->memory.bytes >> 20, options.memory_bytes >> 20);
+    }
+    return STATUS_OK;
+}
+
+static uint32_t netmask_of(uint32_t prefix_bits)
+{
+    return prefix_bits == 0 ? 0 : UINT32_MAX << (32 - prefix_bits);
+}
+
+static void warn_of_numa(const struct config *config, const char *device, int port_node)
+{
+    if (numa_available() < 0 || port_node < 0) { return; }
+    for (size_t i = 0; i < config->workers.count; i++) {
+        const int core_node = numa_node_of_cpu((int)config->workers.cores[i]);
+        if (core_node < 0 || core_node == port_node) { continue; }
+        log_warning("worker core %u is on NUMA node %d, port %s on node %d: take a core beside it",
+                    config->workers.cores[i], core_node, device, port_node);
+    }
+}
+
+static void describe_port(struct node *node, size_t index)
+{
+    const struct config_port *const configured = &node->config->ports[index];
+    struct node_port *const page = &node->runtime.node->ports[index];
+    struct dpdk_port_facts facts;
+    dpdk_port_facts(node->ports[index], &facts);
+
+    /* What an earlier run of this port lost stays in the ledger; another device starts afresh. */
+    uint64_t earlier = 0;
+    if (strncmp(page->name, configured->devices.items[0], sizeof page->name - 1) == 0) {
+        earlier = page->earlier_lost_frames + page->missed_frames + page->no_buffer_frames +
+                  page->error_frames;
+    }
+    memset(page, 0, sizeof *page);
+    snprintf(page->name, sizeof page->name, "%s", configured->devices.items[0]);
+    snprintf(page->driver, sizeof page->driver, "%s", facts.driver);
+    page->loss_known = facts.loss_known;
+    page->link_up = facts.link_up;
+    page->rss = facts.rss;
+    page->checksum_offload = facts.checksum_offload;
+    page->earlier_lost_frames = earlier;
+
+    log_notice("port %s: driver %s, %zu device%s, RSS %s, checksums by %s, losses %s", page->name,
+               page->driver, configured->devices.count, configured->devices.count == 1 ? "" : "s",
+               facts.rss ? "on" : "not there", facts.checksum_offload ? "the device" : "software",
+               facts.loss_known ? "counted" : "unknown: this driver cannot count what it misses");
+    warn_of_numa(node->config, page->name, facts.numa_node);
+}
+
+static enum status create_ports(struct node *node)
+{
+    const struct config *const config = node->config;
+    for (size_t i = 0; i < config->port_count; i++) {
+        const struct config_port *const configured = &config->ports[i];
+        const struct dpdk_port_options options = {
+            .devices = (const char *const *)configured->devices.items,
+            .device_count = configured->devices.count,
+            .worker_count = config->workers.count,
+            .interface =
+                {
+                    .address = configured->address,
+                    .netmask = netmask_of(configured->prefix_bits),
+                    .gateway = configured->gateway,
+                    .vlan_tagged = configured->vlan != 0,
+                    .vlan_id = configured->vlan,
+                    .mtu_bytes = configured->mtu_bytes,
+                },
+            .buffers_per_worker = dpdk_port_buffers_default(
+                &node->memory, config->workers.count, config->port_count, configured->mtu_bytes),
+        };
+        struct dpdk_error error;
+        const enum status status = dpdk_port_create(&options, &node->ports[i], &error);
+        if (status != STATUS_OK) {
+            log_error("port %s: %s", configured->devices.items[0], error.text);
+            return status;
+        }
+        describe_port(node, i);
+    }
+    node->runtime.node->port_count = (uint32_t)config->port_count;
+    return STATUS_OK;
+}
+
+static void update_port_counts(struct node *node, uint64_t now_ns)
+{
+    if (now_ns - node->port_counts_ns < PORT_COUNTS_PERIOD_NS) { return; }
+    node->port_counts_ns = now_ns;
+    for (size_t i = 0; i < node->config->port_count; i++) {
+        struct node_port *const page = &node->runtime.node->ports[i];
+        struct dpdk_port_counts counts;
+        dpdk_port_counts(node->ports[i], &counts);
+        page->received_frames = counts.received_frames;
+        page->missed_frames = counts.missed_frames;
+        page->no_buffer_frames = counts.no_buffer_frames;
+        page->error_frames = counts.error_frames;
+        page->sent_frames = counts.sent_frames;
+        page->send_dropped_frames = counts.send_dropped_frames;
+    }
+}
+
+/* --------------------------------------------------------------------------------- storage */
+
+static enum status create_supply(struct node *node)
+{
+    const struct config *const config = node->config;
+    uint64_t entries = config->storage.segment_bytes / BYTES_PER_INDEX_ENTRY;
+    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
+    const struct segment_supply_options supply = {
+        .files = node->logs.files,
+        .runtime = node->runtime.path,
+        .segment_bytes = config->storage.segment_bytes,
+        .index_entries = (uint32_t)entries,
+        .log_count = config->workers.count,
+        .grace_ns = INDEX_GRACE_NS,
+    };
+    enum status status = segment_supply_create(&supply, &node->supply);
+    if (status != STATUS_OK) { return status; }
+    for (size_t i = 0; i < config->workers.count; i++) {
+        segment_supply_add_log(node->supply, i, (uint32_t)i,
+                               node->logs.items[i].resume->next_segment_number);
+    }
+
+    const struct retention_options retention = {
+        .files = node->logs.files,
+        .root = node->runtime.root,
+        .node = node->runtime.node,
+        .retain_bytes = config->storage.retain_bytes,
+        .retain_age_ns = config->storage.retain_age_ns,
+        .grace_ns = (uint64_t)RETENTION_GRACE_S * NS_PER_S,
+    };
+    status = retention_create(&retention, &node->retention);
+    if (status != STATUS_OK) { return status; }
+
+    /* The first segments now, so that no frame waits for them; a full disk is no reason not to
+     * start: the logs stay closed, say why, and open when there is room. */
+    while (segment_supply_work(node->supply, clock_mono_ns())) {}
+    for (size_t i = 0; i < config->workers.count; i++) {
+        const enum status trouble = segment_supply_trouble(node->supply, i);
+        if (trouble != STATUS_OK) {
+            log_error("part-%04zu: no segment can be made (%s); trying again every second", i,
+                      status_text(trouble));
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
+ */
+static uint64_t segment_age_of(const struct config *config)
+{
+    const uint64_t day_ns = UINT64_C(86400) * NS_PER_S;
+    if (config->storage.retain_age_ns == 0) { return 0; }
+    const uint64_t quarter_ns = config->storage.retain_age_ns / 4;
+    return quarter_ns < day_ns ? quarter_ns : day_ns;
+}
+
+static enum status create_log(struct node *node, struct seat *seat, size_t index)
+{
+    const struct config *const config = node->config;
+    struct node_log *const recovered = &node->logs.items[index];
+    enum status status =
+        runtime_commit_ring(&node->runtime, (uint32_t)index, recovered->resume->log_id,
+                            config->storage.ring_bytes, &seat->ring_file, &seat->ring);
+    if (status != STATUS_OK) { return status; }
+
+    const struct uring_disk_options disk = {
+        .depth = config->storage.commits_in_flight + 8, /* headers, footers, trailers beside them */
+        .memory = bytes_of(commit_ring_data(seat->ring), seat->ring->capacity_bytes),
+        .doorbell = node->doorbell,
+    };
+    status = uring_disk_create(&disk, &seat->disk);
+    if (status != STATUS_OK) {
+        log_error(
+            "io_uring cannot be set up (%s, %s): kernel 6.1 or later, and "
+            "kernel.io_uring_disabled = 0, are needed; a locked-memory limit (ulimit -l) must "
+            "hold the commit ring",
+            status_text(status), strerror(errno));
+        return status;
+    }
+
+    const struct core_log_options options = {
+        .disk = uring_disk_port(seat->disk),
+        .supply = node->supply,
+        .supply_index = index,
+        .ring = seat->ring,
+        .root = node->runtime.root,
+        .slot = &node->runtime.root->partitions[index],
+        .stats = recovered->stats,
+        .notes = &seat->notes,
+        .resume = recovered->resume,
+        .incarnation = node->runtime.root->incarnation,
+        .commits_in_flight_max = config->storage.commits_in_flight,
+        .commit_bytes_max = (uint32_t)config->storage.commit_bytes,
+        .commit_records_max = COMMIT_RECORDS_MAX,
+        .idle_watermark_ns = IDLE_WATERMARK_NS,
+        .segment_age_ns = segment_age_of(config),
+    };
+    status = core_log_create(&options, &seat->log);
+    for (size_t i = 0; status == STATUS_OK && i < config->topic_count; i++) {
+        status = core_log_declare_topic(seat->log, config->topics[i].name, &seat->log_topics[i]);
+    }
+    if (status != STATUS_OK) {
+        log_error("part-%04zu: the log does not start: %s", index, status_text(status));
+    }
+    return status;
+}
+
+/* --------------------------------------------------------------------------------- workers */
+
+static enum status create_worker(struct node *node, struct seat *seat, size_t index)
+{
+    const struct config *const config = node->config;
+    struct worker_port ports[CONFIG_PORTS_MAX];
+    size_t buffers = 0;
+    for (size_t i = 0; i < config->port_count; i++) {
+        ports[i].packets = dpdk_port_packets(node->ports[i], index);
+        ports[i].interface = dpdk_port_interface(node->ports[i]);
+        buffers += packets_buffers_free(ports[i].packets);
+    }
+
+    struct stats_page *const stats = node->logs.items[index].stats;
+    stats->core = config->workers.cores[index];
+    stats->incarnation = node->runtime.root->incarnation;
+    const struct worker_options options = {
+        .ports = ports,
+        .port_count = config->port_count,
+        .frames_held_max = buffers / 2, /* the other half keeps the receive rings filled */
+        .listeners = &node->listeners,
+        .rules = node->rules,
+        .log = seat->log,
+        .log_topics = seat->log_topics,
+        .topic_count = config->topic_count,
+        .stats = stats,
+        .notes = &seat->notes,
+        .commit_bytes = core_log_commit_room(seat->log, config->topic_count),
+        .commit_records_max = COMMIT_RECORDS_MAX,
+        .commit_linger_ns = config->storage.commit_linger_ns,
+        .announces = index == 0,
+    };
+    const enum status status = worker_create(&options, &seat->worker);
+    if (status != STATUS_OK) {
+        log_error("worker %zu does not start: %s", index, status_text(status));
+        return status;
+    }
+    seat->lcore = (struct lcore){
+        .worker = seat->worker,
+        .disk = seat->disk,
+        .stats = stats,
+        .polling = config->workers.polling,
+    };
+    return STATUS_OK;
+}
+
+static enum status create_seats(struct node *node)
+{
+    const uint64_t cycles = cycles_per_second();
+    for (size_t i = 0; i < node->config->workers.count; i++) {
+        struct seat *const seat = &node->seats[i];
+        node->seat_count = i + 1;
+        note_ring_init(&seat->notes, (uint32_t)i);
+        node->logs.items[i].stats->cycles_per_second = cycles;
+
+        /* Ring, worker and log lie beside the core that uses them. */
+        const int numa_node =
+            numa_available() < 0 ? -1 : numa_node_of_cpu((int)node->config->workers.cores[i]);
+        if (numa_node >= 0) { numa_set_preferred(numa_node); }
+        enum status status = create_log(node, seat, i);
+        if (status == STATUS_OK) { status = create_worker(node, seat, i); }
+        if (numa_node >= 0) { numa_set_localalloc(); }
+        if (status != STATUS_OK) { return status; }
+    }
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------------------------- life cycle */
+
+static void open_root(struct node *node)
+{
+    struct root_page *const root = node->runtime.root;
+    const struct instant now = clock_now();
+    if (!node->runtime.ended_in_order) {
+        node->runtime.node->restarts_after_crash++;
+        log_warning("the last run did not stop in order: recovering");
+    }
+    root->state = ROOT_STATE_RECOVERING;
+    root->pid = (uint32_t)getpid();
+    root->started_ns = now.mono_ns;
+    root->heartbeat_ns = now.mono_ns;
+    root->worker_count = (uint32_t)node->config->workers.count;
+}
+
+/* Rises over restarts, and over reboots too, which the page does not survive. */
+static void next_incarnation(struct node *node)
+{
+    struct root_page *const root = node->runtime.root;
+    const uint64_t by_clock = (uint64_t)(clock_now().wall_ms / MS_PER_S);
+    root->incarnation = root->incarnation + 1 > by_clock ? root->incarnation + 1 : by_clock;
+    node->runtime.node->incarnation = root->incarnation;
+}
+
+static enum status build(struct node *node)
+{
+    const struct config *const config = node->config;
+    enum status status = runtime_open(&node->runtime, config->runtime, config->node);
+    if (status != STATUS_OK) { return status; }
+    node->runtime_is_open = true;
+    open_root(node);
+
+    status = node_logs_open(&node->logs, config, &node->runtime);
+    if (status != STATUS_OK) { return status; }
+    node->logs_are_open = true;
+    next_incarnation(node); /* recovery still needed the old one */
+    node->runtime.root->state = ROOT_STATE_STARTING;
+    node->runtime.node->polling_adaptive = config->workers.polling == CONFIG_POLLING_ADAPTIVE;
+    node->runtime.node->rules_epoch = rule_set_epoch(node->rules);
+    node->runtime.node->rule_count = rule_set_rule_count(node->rules);
+
+    status = start_eal(node);
+    if (status == STATUS_OK) { status = create_ports(node); }
+    if (status == STATUS_OK) { status = create_supply(node); }
+    if (status == STATUS_OK) { status = create_seats(node); }
+    if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
+    if (status == STATUS_OK) {
+        status = steward_start(node->supply, node->retention, &node->steward);
+    }
+    return status;
+}
+
+enum status node_create(const struct node_config *config, struct node **out)
+{
+    struct node *const node = calloc(1, sizeof *node);
+    if (node == NULL) { return STATUS_NO_MEMORY; }
+    node->config = config->config;
+    node->rules = config->rules;
+    listeners_init(&node->listeners, node->config);
+    node->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    node->seats = aligned_alloc(CACHE_PAIR_BYTES, CONFIG_WORKERS_MAX * sizeof(struct seat) /
+                                                          CACHE_PAIR_BYTES * CACHE_PAIR_BYTES +
+                                                      CACHE_PAIR_BYTES);
+    if (node->doorbell < 0 || node->seats == NULL) {
+        node_destroy(node);
+        return STATUS_NO_MEMORY;
+    }
+    memset(node->seats, 0, CONFIG_WORKERS_MAX * sizeof(struct seat));
+
+    const enum status status = build(node);
+    if (status != STATUS_OK) {
+        node_destroy(node);
+        return status;
+    }
+    *out = node;
+    return STATUS_OK;
+}
+
+static void stop_workers(struct node *node)
+{
+    for (size_t i = 0; i < node->seat_count; i++) { worker_request_stop(node->seats[i].worker); }
+}
+
+static bool workers_are_done(const struct node *node)
+{
+    for (size_t i = 0; i < node->seat_count; i++) {
+        const struct seat *const seat = &node->seats[i];
+        if (seat->lcore.outcome != STATUS_OK) { continue; } /* never turned */
+        if (!worker_is_done(seat->worker)) { return false; }
+    }
+    return true;
+}
+
+static void write_notes(struct node *node, uint64_t now_ns)
+{
+    for (size_t i = 0; i < node->seat_count; i++) {
+        node->runtime.node->notes_lost +=
+            notes_write(&node->seats[i].notes, &node->note_limits, now_ns);
+    }
+}
+
+static int open_signals(void)
+{
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &stops, NULL) != 0) { return -1; }
+    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Waits for a doorbell, a signal, a client or the next heartbeat, and does what it brings. */
+static void main_turn(struct node *node, int signals, bool *stop)
+{
+    struct pollfd waits[2 + CONTROL_SOCKET_POLL_MAX] = {
+        {.fd = node->doorbell, .events = POLLIN},
+        {.fd = signals, .events = POLLIN},
+    };
+    const size_t clients = control_socket_poll_fill(node->control, waits + 2);
+    (void)poll(waits, (nfds_t)(2 + clients), HEARTBEAT_MS);
+
+    if (waits[0].revents & POLLIN) {
+        uint64_t rings;
+        const ssize_t taken = read(node->doorbell, &rings, sizeof rings);
+        if (taken == (ssize_t)sizeof rings) { control_socket_ring(node->control); }
+    }
+    if (waits[1].revents & POLLIN) {
+        struct signalfd_siginfo signal;
+        if (read(signals, &signal, sizeof signal) == (ssize_t)sizeof signal) { *stop = true; }
+    }
+    control_socket_poll_done(node->control, waits + 2, clients);
+
+    const uint64_t now_ns = clock_mono_ns();
+    node->runtime.root->heartbeat_ns = now_ns;
+    write_notes(node, now_ns);
+    update_port_counts(node, now_ns);
+}
+
+static enum status launch_workers(struct node *node)
+{
+    for (size_t i = 0; i < node->seat_count; i++) {
+        const enum status status = dpdk_worker_launch(i, lcore_main, &node->seats[i].lcore);
+        if (status != STATUS_OK) {
+            log_error("worker %zu cannot be launched: %s", i, status_text(status));
+            return status;
+        }
+        node->workers_launched = true;
+    }
+    return STATUS_OK;
+}
+
+/* Why records that were received are not durable; STATUS_OK when all are. */
+static enum status outcome_of(struct node *node)
+{
+    enum status outcome = STATUS_OK;
+    for (size_t i = 0; i < node->seat_count; i++) {
+        const struct seat *const seat = &node->seats[i];
+        const uint64_t in_flight = node->logs.items[i].stats->records_in_flight;
+        if (seat->lcore.outcome != STATUS_OK) {
+            log_error("worker %zu could not use its disk: %s", i, status_text(seat->lcore.outcome));
+            outcome = seat->lcore.outcome;
+        } else if (in_flight > 0) {
+            log_error("part-%04zu: %" PRIu64 " records could not be made durable: %s", i, in_flight,
+                      status_text(core_log_closed_why(seat->log)));
+            outcome = STATUS_IO;
+        }
+    }
+    return outcome;
+}
+
+enum status node_run(struct node *node)
+{
+    const int signals = open_signals();
+    if (signals < 0) { return status_from_errno(errno); }
+
+    /* Code and data stay in memory: a polling core must not wait for a page. */
+    if (mlockall(MCL_CURRENT) != 0) {
+        log_warning("memory cannot be locked (%s): under pressure a worker may wait for a page; "
+                    "raise the limit (ulimit -l)",
+                    strerror(errno));
+    }
+
+    enum status status = launch_workers(node);
+    bool stop = status != STATUS_OK;
+    if (!stop) {
+        node->runtime.root->state = ROOT_STATE_RUNNING;
+        log_notice("node %s receives: %zu worker%s, %zu listener%s, incarnation %" PRIu64,
+                   node->config->node, node->seat_count, node->seat_count == 1 ? "" : "s",
+                   node->config->listener_count, node->config->listener_count == 1 ? "" : "s",
+                   (uint64_t)node->runtime.root->incarnation);
+    }
+    while (!stop) { main_turn(node, signals, &stop); }
+
+    log_notice("stopping: what was received becomes durable first");
+    node->runtime.root->state = ROOT_STATE_DRAINING;
+    stop_workers(node);
+    const uint64_t deadline_ns = clock_mono_ns() + (uint64_t)STOP_TIMEOUT_S * NS_PER_S;
+    while (node->workers_launched && !workers_are_done(node)) {
+        main_turn(node, signals, &stop);
+        if (clock_mono_ns() > deadline_ns) {
+            log_error("the disk did not finish within %d s: giving up; the next start recovers",
+                      STOP_TIMEOUT_S);
+            _exit(1); /* writes are still in flight: their memory must not be freed */
+        }
+    }
+    if (node->workers_launched) { dpdk_workers_wait(); }
+    node->port_counts_ns = 0;
+    update_port_counts(node, clock_mono_ns());
+    write_notes(node, clock_mono_ns());
+    if (status == STATUS_OK) { status = outcome_of(node); }
+    if (status == STATUS_OK) { node->runtime.root->state = ROOT_STATE_STOPPED; }
+    control_socket_ring(node->control);
+    close(signals);
+    return status;
+}
+
+void node_destroy(struct node *node)
+{
+    if (node == NULL) { return; }
+    steward_stop(node->steward);
+    control_socket_destroy(node->control);
+    for (size_t i = 0; i < node->seat_count; i++) {
+        struct seat *const seat = &node->seats[i];
+        worker_destroy(seat->worker);
+        core_log_destroy(seat->log);
+        uring_disk_destroy(seat->disk);
+        mapped_file_close(&seat->ring_file);
+    }
+    retention_destroy(node->retention);
+    segment_supply_destroy(node->supply);
+    for (size_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+        if (node->ports[i] != NULL) { dpdk_port_destroy(node->ports[i]); }
+    }
+    if (node->eal_is_up) { dpdk_eal_stop(); }
+    if (node->logs_are_open) { node_logs_close(&node->logs); }
+    if (node->runtime_is_open) { runtime_close(&node->runtime); }
+    if (node->doorbell >= 0) { close(node->doorbell); }
+    free(node->seats);
+    free(node);
+}

@@ -1,0 +1,76 @@
+#include "dataplane/notes.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/logger.h"
+
+static const uint64_t window_ns = UINT64_C(10) * NS_PER_S;
+enum { LINES_A_WINDOW = 10 };
+
+static void write_note(const struct note *note)
+{
+    const uint32_t part = note->origin;
+    switch (note->code) {
+    case NOTE_SEGMENT_OPENED:
+        log_debug("part-%04u: segment %016" PRIx64 " opened, %" PRIu64 " bytes", part, note->value,
+                  note->other);
+        return;
+    case NOTE_SEGMENT_SEALED:
+        log_debug("part-%04u: segment %016" PRIx64 " sealed, %" PRIu64 " bytes used", part,
+                  note->value, note->other);
+        return;
+    case NOTE_SEGMENT_FAILED:
+        log_error("part-%04u: segment %016" PRIx64 " refused a write at byte %" PRIu64
+                  " (%s): given up; what was in flight is written again to the next segment",
+                  part, note->value, note->other, status_text(note->why));
+        return;
+    case NOTE_LOG_CLOSED:
+        log_error("part-%04u: log closed, nothing is received there: %s; trying again every second",
+                  part, status_text(note->why));
+        return;
+    case NOTE_LOG_REOPENED:
+        log_notice("part-%04u: log open again, segment %016" PRIx64, part, note->value);
+        return;
+    case NOTE_SEGMENT_STARVED:
+        log_warning("part-%04u: segment %016" PRIx64
+                    " was not ready in time; receiving waits for it",
+                    part, note->value);
+        return;
+    case NOTE_RECORD_TOO_LARGE:
+        log_warning("part-%04u: refused a record of %" PRIu64 " bytes from listener %" PRIu64
+                    ": larger than a commit holds "
+                    "(storage.commit.bytes)",
+                    part, note->value, note->other);
+        return;
+    case NOTE_CODE_COUNT: return;
+    }
+}
+
+static void open_window(struct note_limits *limits, uint64_t now_ns)
+{
+    for (size_t code = 0; code < NOTE_CODE_COUNT; code++) {
+        if (limits->hidden[code] > 0) {
+            log_warning("%" PRIu64 " more messages of kind %zu were hidden", limits->hidden[code],
+                        code);
+        }
+    }
+    memset(limits, 0, sizeof *limits);
+    limits->window_ns = now_ns;
+}
+
+uint64_t notes_write(struct note_ring *ring, struct note_limits *limits, uint64_t now_ns)
+{
+    struct note note;
+    if (now_ns - limits->window_ns >= window_ns) { open_window(limits, now_ns); }
+    while (note_take(ring, &note)) {
+        if (limits->written[note.code] == LINES_A_WINDOW) {
+            limits->hidden[note.code]++;
+            continue;
+        }
+        limits->written[note.code]++;
+        write_note(&note);
+    }
+    return note_take_lost(ring);
+}

@@ -1,0 +1,69 @@
+/* worker.h - one polling core: from its queues to its log, run to completion.
+ *
+ * Purpose  Composes nic, pipeline and storage, which do not know each other. Its packets and its
+ *          disk are ports and time is an argument, so that the simulator runs this very code.
+ * Owns     The burst it works on, the open batch, the frames that both point into. Ports, log,
+ * rules and pages are borrowed and outlive it. Threads  The worker's own; request_stop alone is for
+ * any thread. C8       No lock, allocation or system call in worker_turn, but what the disk port's
+ *          io_uring_enter does.
+ * Ledger   Every frame received ends in one counter of the stats page, every record in one of
+ *          stored, dropped, refused, or is in flight (docs/operations.md). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/config.h"
+#include "base/note.h"
+#include "base/status.h"
+#include "dataplane/listeners.h"
+#include "nic/frame.h"
+#include "nic/packets.h"
+#include "pipeline/rules.h"
+#include "storage/core_log.h"
+#include "wire/stats_page.h"
+
+BEGIN_C_DECLS
+
+struct worker; /* opaque */
+
+struct worker_port {
+    struct packets packets;
+    const struct interface *interface;
+};
+
+struct worker_options {
+    const struct worker_port *ports;
+    size_t port_count;
+    size_t frames_held_max; /* received frames that the open batch may keep, over all ports */
+    const struct listeners *listeners;
+    const struct rule_set *rules;
+    struct core_log *log;
+    const int32_t *log_topics; /* by the configuration's topic index: the log's own number */
+    size_t topic_count;
+    struct stats_page *stats;
+    struct note_ring *notes; /* may be NULL */
+    size_t commit_bytes;     /* of record batches in one commit, at most */
+    size_t commit_records_max;
+    uint64_t commit_linger_ns;
+    bool announces; /* asks for the gateway and announces the address: one worker of a node does */
+};
+
+MUST_CHECK enum status worker_create(const struct worker_options *options, struct worker **out);
+/* Gives back every frame that it still holds. The log must be finished or closed. NULL is fine. */
+void worker_destroy(struct worker *worker);
+
+/* One turn of the wheel: at most one burst. Answers whether it found anything to do. */
+bool worker_turn(struct worker *worker, struct instant now);
+
+/* From now on nothing is received; what was received becomes durable, the log is sealed. Any
+ * thread, a signal handler's too. */
+void worker_request_stop(struct worker *worker);
+
+/* After a stop: everything is durable and sealed, or the log is closed and cannot be. */
+bool worker_is_done(const struct worker *worker);
+
+END_C_DECLS
