@@ -92,7 +92,6 @@ static void arguments_add(struct arguments *arguments, const char *format, ...)
     arguments->items[arguments->count++] = text;
 }
 
-/* EAL shuffles the pointers (getopt), but drops none. */
 static void arguments_deinit(struct arguments *arguments)
 {
     for (int i = 0; i < arguments->count; i++) { free(arguments->items[i]); }
@@ -179,8 +178,12 @@ static enum status arguments_fill(struct arguments *arguments,
     const enum status lcores = arguments_add_lcores(arguments, options, error);
     if (lcores != STATUS_OK) { return lcores; }
     arguments_add(arguments, "--file-prefix=%s", options->file_prefix);
-    arguments_add(arguments, "--in-memory");
-    if (!memory->hugepages) { arguments_add(arguments, "--no-huge"); }
+    if (memory->hugepages) {
+        arguments_add(arguments, "--in-memory");
+    } else { /* which EAL refuses together with --in-memory */
+        arguments_add(arguments, "--no-huge");
+        arguments_add(arguments, "--no-shconf");
+    }
     arguments_add(arguments, "-m");
     arguments_add(arguments, "%llu", (unsigned long long)(memory->bytes / MIB));
     arguments_add(arguments, "--log-level=error");
@@ -222,8 +225,10 @@ enum status dpdk_eal_start(const struct dpdk_eal_options *options, struct dpdk_m
     enum status status = arguments_fill(&arguments, options, out, error);
     if (status == STATUS_OK) {
         struct dpdk_listener listener;
+        char *lent[ARGUMENTS_MAX + 1]; /* EAL shuffles and overwrites the pointers */
+        memcpy(lent, arguments.items, sizeof lent);
         dpdk_listener_init(&listener);
-        const int result = rte_eal_init(arguments.count, arguments.items);
+        const int result = rte_eal_init(arguments.count, lent);
         dpdk_listener_deinit(&listener);
         if (result < 0) { status = eal_refused(listener.text, out, error); }
     }

@@ -118,7 +118,8 @@ static size_t dpdk_packets_buffers_free(void *self)
     const struct dpdk_packets *const dpdk = self;
     const struct rte_mempool_cache *const cache =
         rte_mempool_default_cache(dpdk->pool, rte_lcore_id());
-    return rte_mempool_ops_get_count(dpdk->pool) + (cache != NULL ? cache->len : 0);
+    const size_t stored = rte_mempool_get_ops(dpdk->pool->ops_index)->get_count(dpdk->pool);
+    return stored + (cache != NULL ? cache->len : 0);
 }
 
 static const struct packets_ops DPDK_PACKETS_OPS = {
