@@ -1,12 +1,11 @@
-/* dpdk_port.h - DPDK brought up from the configuration; ports with one queue pair a worker.
+/* dpdk_port.h - ports with one queue pair a worker, from the configuration.
  *
- * Purpose  EAL start (the operator never writes its arguments), hugepages or not, mbuf pools on the
- *          port's NUMA node, device configuration, RSS on the UDP 4-tuple where there is any,
- *          checksum offloads, statistics. The only file that includes the cold half of ethdev.
- * Owns     The EAL, the ports, their pools.
- * Threads  Everything here runs on the main core; it may block. dpdk_packets.h has the hot half.
- * Errors   enum status, and a text for the operator that says which device, what and what to do.
- * Sources  DPDK 22.11 programmer's guide: EAL, poll mode drivers, mbuf library. */
+ * Purpose  Composes devices (dpdk_device.h) into ports: mbuf pools on the port's NUMA node, RSS on
+ *          the UDP 4-tuple where there is any, checksum offloads, statistics. DPDK itself is
+ * brought up by dpdk_eal.h. Owns     The ports, their devices and pools. Threads  Everything here
+ * runs on the main core; it may block. dpdk_packets.h has the hot half. Errors   enum status, and a
+ * text for the operator that says which device, what and what to do. Sources  DPDK 22.11
+ * programmer's guide: EAL, poll mode drivers, mbuf library. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,48 +14,12 @@
 
 #include "base/compiler.h"
 #include "base/status.h"
+#include "nic/dpdk_device.h"
+#include "nic/dpdk_eal.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
 
 BEGIN_C_DECLS
-
-enum {
-    DPDK_DEVICES_MAX = 64, /* one-queue devices of one port */
-    DPDK_WORKERS_MAX = 64,
-    DPDK_ERROR_TEXT_BYTES = 512,
-};
-
-struct dpdk_error {
-    char text[DPDK_ERROR_TEXT_BYTES];
-};
-
-struct dpdk_eal_options {
-    const char *program;          /* argv[0] for EAL's messages */
-    const char *file_prefix;      /* keeps several appliances on one machine apart */
-    const uint32_t *worker_cores; /* CPU of worker 0, 1, ...: each becomes lcore 1 + i */
-    size_t worker_count;
-    const char *const *devices; /* of all ports: PCI addresses and vdev strings */
-    size_t device_count;
-    const char *const *extra_arguments; /* the operator's own, last */
-    size_t extra_count;
-    uint64_t memory_bytes; /* wanted; less is taken, and said, when there are fewer hugepages */
-};
-
-struct dpdk_memory {
-    bool hugepages;
-    uint64_t bytes; /* what EAL got */
-};
-
-/* Once a process. The main lcore is lcore 0, on the CPUs that no worker has (or on the first
- * worker's when there is no other: said in a warning). */
-MUST_CHECK enum status dpdk_eal_start(const struct dpdk_eal_options *options,
-                                      struct dpdk_memory *out, struct dpdk_error *error);
-void dpdk_eal_stop(void);
-
-/* Runs `body` on worker `index`'s lcore; wait joins all. */
-MUST_CHECK enum status dpdk_worker_launch(size_t index, int (*body)(void *argument),
-                                          void *argument);
-void dpdk_workers_wait(void);
 
 struct dpdk_port_options {
     const char *const *devices; /* one device with a queue pair a worker, or one a worker */
@@ -73,16 +36,16 @@ size_t dpdk_port_buffers_default(const struct dpdk_memory *memory, size_t worker
                                  size_t port_count, uint16_t mtu_bytes);
 
 /* Configures and starts. STATUS_NOT_FOUND: no such device; STATUS_UNSUPPORTED: fewer queues than
- * workers; STATUS_NO_MEMORY; STATUS_IO. */
+ * workers, or too large an mtu; STATUS_BUSY: another port has the device; STATUS_NO_MEMORY;
+ * STATUS_IO. */
 MUST_CHECK enum status dpdk_port_create(const struct dpdk_port_options *options,
                                         struct dpdk_port **out, struct dpdk_error *error);
+/* NULL is fine. Workers have stopped and hold no frame. */
 void dpdk_port_destroy(struct dpdk_port *port);
 
 /* The queue pair of a worker, as a packets port; lives as long as the port. */
 struct packets dpdk_port_packets(struct dpdk_port *port, size_t worker_index);
 const struct interface *dpdk_port_interface(const struct dpdk_port *port);
-
-enum { DPDK_DRIVER_NAME_BYTES = 32 };
 
 struct dpdk_port_facts {
     char driver[DPDK_DRIVER_NAME_BYTES];

@@ -6,8 +6,11 @@
  *          (acks of the native protocol); a gateway is asked for at start and again before it ages.
  * Owns     Its table. Frames are built in room that the caller lends.
  * Threads  One worker owns one; nothing is shared. Time comes in as an argument.
- * Trust    Only requests and replies that concern our own address change the table; an unasked
- *          reply never replaces a live entry. Echo replies are never longer than the request. */
+ * Trust    Only requests and replies that concern our own address change the table. Nothing but the
+ *          answer to a question replaces the MAC of a live entry: any other claim to it (a host
+ * that was exchanged, a gratuitous ARP after a failover, a forger) makes us ask, at most once a
+ *          second. Echo replies are never longer than the request. A host that claims our address
+ *          is counted and answered by an announcement, once in ten seconds (RFC 5227 2.4, c). */
 #pragma once
 
 #include <stdbool.h>
@@ -28,18 +31,24 @@ enum {
 struct neighbour_entry {
     uint32_t address; /* 0: unused */
     struct mac mac;
+    bool known;          /* `mac` was learned, at learned_ns */
+    bool wanted;         /* somebody looked for it: ask when ask_after_ns has come */
+    uint32_t unanswered; /* questions since the last answer: each doubles the pause */
     uint64_t learned_ns;
-    uint64_t asked_ns;
-    bool known;
+    uint64_t asked_ns; /* of the last question */
+    uint64_t ask_after_ns;
 };
 
 struct neighbour {
     const struct interface *interface;
     struct neighbour_entry entries[NEIGHBOUR_CAPACITY];
-    uint64_t announced_ns;
+    uint64_t quiet_until_ns; /* a tick before this has nothing to do: the turn pays one compare */
+    uint64_t announce_after_ns;
     uint32_t announcements_left;
+    uint64_t conflicts; /* frames from another host that claims our address: tell the operator */
 };
 
+/* `interface` is borrowed for the neighbour's life. */
 void neighbour_init(struct neighbour *neighbour, const struct interface *interface);
 
 /* One FRAME_ARP or FRAME_ICMP_ECHO frame; answers how many bytes of reply it wrote into `room`, 0
