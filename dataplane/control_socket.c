@@ -1,0 +1,176 @@
+#include "dataplane/control_socket.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/logger.h"
+#include "wire/control.h"
+
+struct client {
+    int socket;   /* -1: free */
+    int doorbell; /* eventfd, -1: not subscribed */
+};
+
+struct control_socket {
+    struct sockaddr_un address;
+    int listener;
+    struct client clients[CONTROL_SOCKET_CLIENTS_MAX];
+};
+
+static enum status listen_at(struct control_socket *control)
+{
+    (void)unlink(control->address.sun_path); /* a dead ingest's; the runtime lock is ours */
+    control->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (control->listener < 0) { return status_from_errno(errno); }
+    if (bind(control->listener, (const struct sockaddr *)&control->address,
+             sizeof control->address) != 0) {
+        return status_from_errno(errno);
+    }
+    if (chmod(control->address.sun_path, 0660) != 0) { return status_from_errno(errno); }
+    if (listen(control->listener, CONTROL_SOCKET_CLIENTS_MAX) != 0) {
+        return status_from_errno(errno);
+    }
+    return STATUS_OK;
+}
+
+enum status control_socket_create(const char *runtime, struct control_socket **out)
+{
+    struct control_socket *const control = calloc(1, sizeof *control);
+    if (control == NULL) { return STATUS_NO_MEMORY; }
+    control->listener = -1;
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
+        control->clients[i] = (struct client){-1, -1};
+    }
+
+    control->address.sun_family = AF_UNIX;
+    const int len = snprintf(control->address.sun_path, sizeof control->address.sun_path, "%s/%s",
+                             runtime, CONTROL_SOCKET_FILE_NAME);
+    if (len < 0 || (size_t)len >= sizeof control->address.sun_path) {
+        log_error("runtime directory %s: its name is too long for a socket (%zu bytes at most)",
+                  runtime, sizeof control->address.sun_path - sizeof CONTROL_SOCKET_FILE_NAME - 1);
+        control_socket_destroy(control);
+        return STATUS_INVALID;
+    }
+    const enum status status = listen_at(control);
+    if (status != STATUS_OK) {
+        log_error("control socket %s: %s", control->address.sun_path, strerror(errno));
+        control_socket_destroy(control);
+        return status;
+    }
+    *out = control;
+    return STATUS_OK;
+}
+
+static void client_close(struct client *client)
+{
+    if (client->doorbell >= 0) { close(client->doorbell); }
+    if (client->socket >= 0) { close(client->socket); }
+    *client = (struct client){-1, -1};
+}
+
+void control_socket_destroy(struct control_socket *control)
+{
+    if (control == NULL) { return; }
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) { client_close(&control->clients[i]); }
+    if (control->listener >= 0) {
+        close(control->listener);
+        (void)unlink(control->address.sun_path);
+    }
+    free(control);
+}
+
+size_t control_socket_poll_fill(const struct control_socket *control, struct pollfd *out)
+{
+    size_t count = 0;
+    out[count++] = (struct pollfd){.fd = control->listener, .events = POLLIN};
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
+        /* A free one has descriptor -1, which poll skips: places stay fixed. */
+        out[count++] = (struct pollfd){.fd = control->clients[i].socket, .events = POLLIN};
+    }
+    return count;
+}
+
+static void accept_client(struct control_socket *control)
+{
+    const int socket = accept4(control->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (socket < 0) { return; }
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
+        if (control->clients[i].socket >= 0) { continue; }
+        control->clients[i].socket = socket;
+        return;
+    }
+    log_warning("control socket: more than %d clients: one turned away",
+                CONTROL_SOCKET_CLIENTS_MAX);
+    close(socket);
+}
+
+/* The answer and, with it, the eventfd. False: the client did not take it. */
+static bool send_doorbell(const struct client *client)
+{
+    const struct control_message answer = {CONTROL_SUBSCRIBED, STATUS_OK};
+    uint8_t packet[CONTROL_MESSAGE_BYTES];
+    control_message_encode(&answer, packet);
+
+    struct iovec bytes = {.iov_base = packet, .iov_len = sizeof packet};
+    union {
+        struct cmsghdr header;
+        uint8_t room[CMSG_SPACE(sizeof(int))];
+    } ancillary = {0};
+    struct msghdr message = {
+        .msg_iov = &bytes,
+        .msg_iovlen = 1,
+        .msg_control = ancillary.room,
+        .msg_controllen = sizeof ancillary.room,
+    };
+    struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &client->doorbell, sizeof client->doorbell);
+    return sendmsg(client->socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof packet;
+}
+
+static void serve_client(struct client *client)
+{
+    uint8_t packet[CONTROL_MESSAGE_BYTES + 1]; /* one more: a longer packet is seen as such */
+    const ssize_t len_bytes = recv(client->socket, packet, sizeof packet, 0);
+    if (len_bytes < 0 && (errno == EAGAIN || errno == EINTR)) { return; }
+
+    struct control_message request;
+    const bool understood =
+        len_bytes > 0 &&
+        control_message_decode(bytes_of(packet, (size_t)len_bytes), &request) == STATUS_OK &&
+        request.type == CONTROL_SUBSCRIBE && client->doorbell < 0;
+    if (understood) { client->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+    if (!understood || client->doorbell < 0 || !send_doorbell(client)) { client_close(client); }
+}
+
+void control_socket_poll_done(struct control_socket *control, const struct pollfd *polled,
+                              size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i++) {
+        if (polled[1 + i].fd >= 0 && polled[1 + i].revents != 0) {
+            serve_client(&control->clients[i]);
+        }
+    }
+    if (polled[0].revents & POLLIN) { accept_client(control); }
+}
+
+void control_socket_ring(struct control_socket *control)
+{
+    const uint64_t one = 1;
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
+        const int doorbell = control->clients[i].doorbell;
+        if (doorbell < 0) { continue; }
+        const ssize_t written = write(doorbell, &one, sizeof one);
+        (void)written; /* EAGAIN: it has rung 2^64-2 times unheard; it still rings */
+    }
+}
