@@ -124,7 +124,7 @@ static bool send_answer(const struct client *client, const struct control_answer
         struct cmsghdr header;
         uint8_t room[CMSG_SPACE(sizeof(int))];
     } ancillary = {0};
-    if (client->doorbell >= 0) {
+    if (client->doorbell >= 0 && answer->status == STATUS_OK) {
         message.msg_control = ancillary.room;
         message.msg_controllen = sizeof ancillary.room;
         struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
