@@ -35,12 +35,26 @@ enum syslog_value {
     SYSLOG_VALUE_PARSED, /* the message part only; the header's fields are in the headers anyway */
 };
 
-/* Headers present only when the field is there (not "-"): syslog.facility, syslog.severity (decimal
- * numbers), syslog.hostname, syslog.app, syslog.procid, syslog.msgid, syslog.timestamp (as sent),
- * syslog.sd (structured data as sent), syslog.version ("1" for RFC 5424).
- *
- * datagram  Any bytes. One trailing '\n' or NUL is taken off the message, never off a raw value.
- * headers   Room for RECORD_HEADERS_MAX; out->headers points there.
+/* The record headers that a syslog record can have. The first two are always there (decimal text);
+ * the others only when the field is (and is not "-"). */
+enum syslog_field {
+    SYSLOG_FIELD_FACILITY,
+    SYSLOG_FIELD_SEVERITY,
+    SYSLOG_FIELD_VERSION,   /* "1", for RFC 5424 only */
+    SYSLOG_FIELD_TIMESTAMP, /* as sent, without Cisco's mark of an unset clock in front */
+    SYSLOG_FIELD_HOSTNAME,
+    SYSLOG_FIELD_APP,
+    SYSLOG_FIELD_PROCID,
+    SYSLOG_FIELD_MSGID,
+    SYSLOG_FIELD_SD, /* structured data, as sent */
+    SYSLOG_FIELD_COUNT,
+};
+
+/* "syslog.hostname": the record header's name, as rules and consumers see it. */
+const char *syslog_field_name(enum syslog_field field);
+
+/* datagram  Any bytes. One trailing '\n' or NUL is taken off the message, never off a raw value.
+ * headers   Room for RECORD_HEADERS_MAX; out->headers points there, in the order of the enum.
  * out       Filled except on SYSLOG_EMPTY; timestamp_ms, key and listener are left to the caller.
  * Never refuses: what cannot be read as a header belongs to the message. */
 enum syslog_result decode_syslog(struct bytes datagram, enum syslog_value value,
