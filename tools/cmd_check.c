@@ -6,15 +6,16 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "base/config.h"
+#include "dataplane/node_config.h"
 #include "tools/command.h"
 
-/* The configuration and everything it names that can be checked without starting anything. */
+/* The configuration and its rules, compiled: what starting would look at, nothing started. */
 static bool is_acceptable(const char *path, struct diagnostics *diagnostics)
 {
-    struct config *const config = config_load(path, diagnostics);
-    config_destroy(config);
-    return config != NULL;
+    struct node_config node_config;
+    if (!node_config_load(path, diagnostics, &node_config)) { return false; }
+    node_config_deinit(&node_config);
+    return true;
 }
 
 static json_t *json_of(const struct diagnostic *item)
@@ -98,7 +99,9 @@ const struct command command_check = {
     .summary = "Say everything that is wrong with configuration files",
     .help = "  --json  a list of files with their diagnostics, on stdout\n\n"
             "Errors and warnings go to stderr as FILE:LINE:COLUMN: error: TEXT. A file without\n"
-            "errors is reported as 'FILE: ok'. Rules are checked with the file that names them.\n\n"
+            "errors is reported as 'FILE: ok'. Rules are checked, and their patterns compiled, "
+            "once the\n"
+            "file that names them has no errors of its own.\n\n"
             "Exit: 0 no errors, 64 usage, 66 a file cannot be read, 78 a file has errors.\n",
     .run = run,
 };

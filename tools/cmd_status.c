@@ -89,6 +89,13 @@ static void print_node(const struct runtime_sample *sample)
     if (node->notes_lost > 0) { printf("  %" PRIu64 " log lines lost\n", node->notes_lost); }
 }
 
+static const char *latency_text(const struct histogram *latency, double quantile,
+                                char out[HUMAN_TEXT_BYTES])
+{
+    if (latency->count == 0) { return "-"; }
+    return human_duration(histogram_quantile_ns(latency, quantile), out);
+}
+
 static void print_partition(size_t index, const struct runtime_partition *now,
                             const struct runtime_partition *before, double seconds)
 {
@@ -105,10 +112,8 @@ static void print_partition(size_t index, const struct runtime_partition *now,
     }
     printf(" %9s %9s %10s %9s %9s %9s %9s  %s", human_count(pace.records_in, text[0]),
            human_count(pace.records_stored, text[1]), human_bytes(pace.stored_bytes, text[2]),
-           human_count(pace.commits, text[3]),
-           human_duration(histogram_quantile_ns(latency, 0.5), text[4]),
-           human_duration(histogram_quantile_ns(latency, 0.99), text[5]),
-           human_duration(histogram_quantile_ns(latency, 0.999), text[6]),
+           human_count(pace.commits, text[3]), latency_text(latency, 0.5, text[4]),
+           latency_text(latency, 0.99, text[5]), latency_text(latency, 0.999, text[6]),
            runtime_log_state_text(now->log_state));
     if (now->log_state == ROOT_LOG_CLOSED) { printf(" (%s)", status_text(now->why)); }
     printf("\n");

@@ -80,6 +80,25 @@ TEST_F(Check, TheWorstOfSeveralFilesDecides)
     EXPECT_NE(Penstock("check " + bad + " " + good).out.find(good + ": ok"), std::string::npos);
 }
 
+TEST_F(Check, TheRulesAreCheckedWithTheFileThatNamesThem)
+{
+    const std::string rules =
+        File("rules.yaml", "rules:\n"
+                           "  - { name: a, when: 'x', do: { route: nowhere } }\n"
+                           "default: drop\n");
+    const std::string path = File("p.yaml", std::string(kGood) + "rules: rules.yaml\n");
+
+    const PenstockRun wrong = Penstock("check " + path);
+    File("rules.yaml", "rules:\n"
+                       "  - { name: a, when: 'x', do: { route: events } }\n"
+                       "default: drop\n");
+    const PenstockRun right = Penstock("check " + path);
+
+    EXPECT_EQ(wrong.code, 78);
+    EXPECT_EQ(wrong.out.rfind(rules + ":2:", 0), 0U) << wrong.out;
+    EXPECT_EQ(right.code, 0) << right.out;
+}
+
 TEST_F(Check, WithoutAFileIsAMisuse) { EXPECT_EQ(Penstock("check").code, 64); }
 
 TEST_F(Check, JsonNamesFilesPlacesAndTexts)
