@@ -225,12 +225,23 @@ TEST(DpdkPort, GivesAWorkerOneQueueOfAManyQueueDevice)
     EXPECT_EQ(Receive(port.Packets(1)), std::vector<std::string>{"for one"});
 }
 
-TEST(DpdkPort, GivesAWorkerOneOfManyDevicesAndAllOneMac)
+TEST(DpdkPort, GivesEachWorkerADeviceAndAllDevicesOneMac)
+{
+    Port port({"net_null0", "net_null1"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_EQ(Receive(port.Packets(0)).size(), static_cast<size_t>(PACKETS_BURST_MAX));
+    EXPECT_EQ(Receive(port.Packets(1)).size(), static_cast<size_t>(PACKETS_BURST_MAX));
+    EXPECT_EQ(port.Counts().received_frames, 2U * PACKETS_BURST_MAX);
+}
+
+TEST(DpdkPortRefuses, DevicesThatCannotHaveOneMac)
 {
     Port port({"net_ring0", "net_ring1"}, WORKERS);
-    ASSERT_EQ(port.status, STATUS_UNSUPPORTED); // rings have no MAC that could be changed
+
+    EXPECT_EQ(port.status, STATUS_UNSUPPORTED);
     EXPECT_TRUE(port.Says("net_ring1")) << port.error.text;
-    EXPECT_TRUE(port.Says("MAC")) << port.error.text;
+    EXPECT_TRUE(port.Says("one MAC")) << port.error.text;
 }
 
 class DpdkPortMtu : public testing::TestWithParam<uint16_t> {};
