@@ -36,6 +36,7 @@ enum {
     CONFIG_PORTS_MAX = 16,
     CONFIG_LISTENERS_MAX = 64,
     CONFIG_TOPICS_MAX = 1000,
+    CONFIG_PATHS_MAX = 64,
     CONFIG_NO_TOPIC = -1,
 };
 
@@ -121,6 +122,10 @@ struct config {
 /* Reads and checks. NULL when there was any error; warnings alone still give a configuration.
  * Rules are not read here (pipeline/rules_load.h does it): base knows no rules. */
 struct config *config_load(const char *path, struct diagnostics *diagnostics);
+/* The same from text in memory, for tests and fuzzing; `name` stands for the path. */
+struct config *config_load_text(const char *text, size_t len_bytes, const char *name,
+                                struct diagnostics *diagnostics);
+/* NULL is fine. */
 void config_destroy(struct config *config);
 
 /* Index in config->topics, CONFIG_NO_TOPIC when there is none of that name. */
@@ -128,8 +133,10 @@ int32_t config_topic_find(const struct config *config, const char *name);
 
 /* One line of the table that drives parsing and docs/configuration.md. */
 struct config_key_facts {
-    const char *path;         /* "storage.commit.linger", "ports[].device" */
-    const char *type;         /* "size", "duration", "integer", "string", "list of strings", ... */
+    const char *path;  /* "storage.commit.linger", "ports[].device" */
+    const char *type;  /* "size", "duration", "integer", "string", "section", ... */
+    const char *least; /* smallest and largest value, as written in a file; "": no range */
+    const char *most;
     const char *default_text; /* "-": required; "": none */
     const char *help;
 };

@@ -45,7 +45,7 @@ struct yaml_items {
     size_t capacity;
 };
 
-/* ---- memory ------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------- */
 
 static void *yaml_take(struct yaml *yaml, size_t len_bytes)
 {
@@ -90,8 +90,7 @@ static const struct yaml_node *const *items_keep(struct yaml *yaml, struct yaml_
     return kept;
 }
 
-/* ---- what libyaml says ------------------------------------------------------------------------
- */
+/* ---- what libyaml says --------------------------------------------------------------- */
 
 static struct file_place place_of(const struct yaml_reading *reading, const yaml_mark_t *mark)
 {
@@ -158,8 +157,7 @@ static bool next_event(struct yaml_reading *reading, yaml_event_t *out)
     return false;
 }
 
-/* ---- from events to nodes ---------------------------------------------------------------------
- */
+/* ---- from events to nodes ------------------------------------------------------------ */
 
 static void refuse_anchor_and_tag(struct yaml_reading *reading, const yaml_event_t *event,
                                   const yaml_char_t *anchor, const yaml_char_t *tag)
@@ -350,8 +348,7 @@ static void read_stream(struct yaml_reading *reading)
     }
 }
 
-/* ---- the module's face ------------------------------------------------------------------------
- */
+/* ---- the module's face --------------------------------------------------------------- */
 
 struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name,
                             struct diagnostics *diagnostics)
@@ -446,8 +443,7 @@ const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *ke
     return NULL;
 }
 
-/* ---- did you mean -----------------------------------------------------------------------------
- */
+/* ---- did you mean -------------------------------------------------------------------- */
 
 enum { NEAREST_LEN_MAX = 64 };
 

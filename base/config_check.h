@@ -1,0 +1,12 @@
+/* config_check.h - what has to hold between the values of a configuration.
+ *
+ * Each value alone was checked when it was read (config_values.h) and is zero if it was refused: a
+ * relation with such a value says nothing more. Threads: cold. Seen by base/config.c only. */
+#pragma once
+
+#include "base/config.h"
+#include "base/yaml.h"
+
+/* `root` is the file's tree: messages point to the value that should change. */
+void config_check(const struct config *config, const struct yaml_node *root,
+                  struct diagnostics *diagnostics);

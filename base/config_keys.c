@@ -1,0 +1,274 @@
+#include "base/config_keys.h"
+
+#include <string.h>
+
+#include "base/invariant.h"
+
+static void topic_begin(void *item, struct file_place place)
+{
+    struct config_topic *const topic = item;
+    topic->place = place;
+}
+
+static void listener_begin(void *item, struct file_place place)
+{
+    struct config_listener *const listener = item;
+    listener->place = place;
+    listener->topic = CONFIG_NO_TOPIC;
+}
+
+static const struct config_list port_list = {
+    .item_bytes = sizeof(struct config_port),
+    .count_offset = offsetof(struct config, port_count),
+    .items_max = CONFIG_PORTS_MAX,
+};
+
+static const struct config_list topic_list = {
+    .item_bytes = sizeof(struct config_topic),
+    .count_offset = offsetof(struct config, topic_count),
+    .items_max = CONFIG_TOPICS_MAX,
+    .begin = topic_begin,
+};
+
+static const struct config_list listener_list = {
+    .item_bytes = sizeof(struct config_listener),
+    .count_offset = offsetof(struct config, listener_count),
+    .items_max = CONFIG_LISTENERS_MAX,
+    .begin = listener_begin,
+};
+
+static const char *const polling_choices[] = {
+    [CONFIG_POLLING_BUSY] = "busy",
+    [CONFIG_POLLING_ADAPTIVE] = "adaptive",
+    [CONFIG_POLLING_ADAPTIVE + 1] = NULL,
+};
+
+static const char *const protocol_choices[] = {
+    [CONFIG_PROTOCOL_LINES] = "lines",
+    [CONFIG_PROTOCOL_SYSLOG] = "syslog",
+    [CONFIG_PROTOCOL_SYSLOG + 1] = NULL,
+};
+
+static const char *const syslog_value_choices[] = {
+    [CONFIG_SYSLOG_RAW] = "raw",
+    [CONFIG_SYSLOG_PARSED] = "parsed",
+    [CONFIG_SYSLOG_PARSED + 1] = NULL,
+};
+
+#define IN_CONFIG(field)   .offset = offsetof(struct config, field)
+#define IN_PORT(field)     .offset = offsetof(struct config_port, field)
+#define IN_TOPIC(field)    .offset = offsetof(struct config_topic, field)
+#define IN_LISTENER(field) .offset = offsetof(struct config_listener, field)
+
+/* path, type, least and most (of a list: items), default ("-": required, "": none), help */
+static const struct config_key keys[] = {
+    {{"node", "string", "", "", "-",
+      "Name of this node, at most 63 characters: in metrics, logs and the broker's name."},
+     IN_CONFIG(node),
+     config_read_node_name},
+
+    {{"workers", "section", "", "", "-", "The polling threads, one a core."}},
+    {{"workers.cores", "list of integers", "0", "1023", "-",
+      "CPUs that the workers are pinned to: worker i runs on the i-th and writes partition i."},
+     .read = config_read_cores},
+    {{"workers.polling", "busy or adaptive", "", "", "busy",
+      "`busy` spins always: lowest latency, a whole core each. `adaptive` sleeps when idle."},
+     IN_CONFIG(workers.polling),
+     config_read_choice,
+     .choices = polling_choices},
+
+    {{"ports", "list of sections", "1", "16", "-", "Network ports that frames are polled from."},
+     IN_CONFIG(ports),
+     .list = &port_list},
+    {{"ports[].device", "string or list of strings", "1", "64", "-",
+      "A PCI address, or a DPDK vdev with its arguments; or a list of one-queue vdevs, one a "
+      "worker, that make one port."},
+     IN_PORT(devices),
+     config_read_devices},
+    {{"ports[].address", "IPv4 address/prefix", "", "", "-",
+      "Address of the appliance on this port: ARP and ping are answered for it."},
+     .read = config_read_network},
+    {{"ports[].gateway", "IPv4 address", "", "", "",
+      "Router for answers beyond the subnet. Inside the subnet."},
+     IN_PORT(gateway),
+     config_read_address},
+    {{"ports[].vlan", "integer", "1", "4094", "",
+      "Only frames with this 802.1Q tag are taken, and answers carry it. Without: untagged frames "
+      "only."},
+     IN_PORT(vlan),
+     config_read_integer16},
+    {{"ports[].mtu", "integer, bytes", "576", "9000", "1500",
+      "Largest IP packet that is received."},
+     IN_PORT(mtu_bytes),
+     config_read_integer16},
+
+    {{"topics", "list of sections", "1", "1000", "-", "Every topic that records can be stored in."},
+     IN_CONFIG(topics),
+     .list = &topic_list},
+    {{"topics[].name", "string", "", "", "-",
+      "Kafka's rules for names: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'."},
+     IN_TOPIC(name),
+     config_read_topic_name},
+
+    {{"listeners", "list of sections", "1", "64", "-", "UDP ports that records are taken from."},
+     IN_CONFIG(listeners),
+     .list = &listener_list},
+    {{"listeners[].protocol", "lines or syslog", "", "", "-",
+      "`lines`: a record a line. `syslog`: a record a datagram, RFC 5424 or RFC 3164."},
+     IN_LISTENER(protocol),
+     config_read_choice,
+     .choices = protocol_choices},
+    {{"listeners[].port", "integer", "1", "65535", "-",
+      "UDP port, the same on every network port."},
+     IN_LISTENER(port),
+     config_read_integer16},
+    {{"listeners[].topic", "string", "", "", "",
+      "Topic of records that no rule routes. Without: the rules decide alone, so there must be a "
+      "rules file."},
+     IN_LISTENER(topic),
+     config_read_topic},
+    {{"listeners[].value", "raw or parsed", "", "", "raw",
+      "Only with `syslog`. What a record's value is: the datagram as it came (`raw`), or its "
+      "message, with the header's fields beside it (`parsed`)."},
+     IN_LISTENER(syslog_value),
+     config_read_choice,
+     .choices = syslog_value_choices},
+
+    {{"rules", "string", "", "", "",
+      "File of filter and routing rules; a relative path starts at this file's folder."},
+     IN_CONFIG(rules_path),
+     config_read_rules_path},
+
+    {{"storage", "section", "", "", "-", "Where and how logs are written."}},
+    {{"storage.paths", "list of strings", "1", "64", "-",
+      "Absolute directories for logs, best one a disk: partitions are spread over them."},
+     IN_CONFIG(storage.paths),
+     config_read_directories},
+    {{"storage.segment", "size", "8MiB", "64GiB", "1GiB",
+      "Size of one segment file, whole 4 KiB blocks: at least 4 commits."},
+     IN_CONFIG(storage.segment_bytes),
+     config_read_blocks},
+    {{"storage.commit", "section", "", "", "", "When what was received is written to the disk."}},
+    {{"storage.commit.bytes", "size", "16KiB", "4MiB", "1MiB",
+      "A commit is written when it has this size, whole 4 KiB blocks. Bounds the largest record."},
+     IN_CONFIG(storage.commit_bytes),
+     config_read_blocks},
+    {{"storage.commit.linger", "duration", "0s", "1s", "2ms",
+      "A commit is written when its oldest record has waited this long."},
+     IN_CONFIG(storage.commit_linger_ns),
+     config_read_duration},
+    {{"storage.commit.in_flight", "integer", "1", "64", "4",
+      "Commits of one worker that are being written at the same time, at most."},
+     IN_CONFIG(storage.commits_in_flight),
+     config_read_integer32},
+    {{"storage.ring", "size", "1MiB", "64GiB", "64MiB",
+      "Memory for the newest commits of one worker, which consumers at the tail are served from; "
+      "whole 4 KiB blocks, at least `commit.in_flight` + 2 commits."},
+     IN_CONFIG(storage.ring_bytes),
+     config_read_blocks},
+    {{"storage.retain", "section", "", "", "",
+      "When old segments are removed: at the first limit reached."}},
+    {{"storage.retain.bytes", "size", "", "", "",
+      "All logs of the node together, at least 2 segments a worker. Without: no limit but the "
+      "disk."},
+     IN_CONFIG(storage.retain_bytes),
+     config_read_size},
+    {{"storage.retain.age", "duration", "1s", "36500d", "",
+      "Records older than this may go. Without: no limit."},
+     IN_CONFIG(storage.retain_age_ns),
+     config_read_duration},
+
+    {{"serve", "section", "", "", "", "The Kafka face and the admin page (penstock-serve)."}},
+    {{"serve.kafka", "host:port", "", "", "0.0.0.0:9092", "Where consumers connect."},
+     IN_CONFIG(serve.kafka),
+     config_read_listen_on},
+    {{"serve.advertise", "host:port", "", "", "",
+      "What consumers are told to connect to. Without: the address that they came to."},
+     IN_CONFIG(serve.advertise),
+     config_read_advertise},
+    {{"serve.admin", "host:port", "", "", "127.0.0.1:9640",
+      "Where metrics, health and the dashboard are. There is no login: keep it off open networks."},
+     IN_CONFIG(serve.admin),
+     config_read_listen_on},
+    {{"serve.cold_read", "size, per second", "1MiB", "1TiB", "",
+      "Bytes read from disk for consumers that are behind the ring, so that they cannot starve the "
+      "writer. Without: no limit."},
+     IN_CONFIG(serve.cold_read_bytes_per_s),
+     config_read_size},
+    {{"serve.cache", "size", "4MiB", "1TiB", "64MiB", "Memory for what was read from disk."},
+     IN_CONFIG(serve.cache_bytes),
+     config_read_size},
+    {{"serve.connections", "integer", "1", "100000", "1000",
+      "Open consumer connections; further ones are closed at once."},
+     IN_CONFIG(serve.connections_max),
+     config_read_integer32},
+
+    {{"runtime", "string", "", "", "/dev/shm/penstock",
+      "Absolute directory on a tmpfs for the memory that the processes share; one a node."},
+     IN_CONFIG(runtime),
+     config_read_directory},
+
+    {{"dpdk", "section", "", "", "", "What is handed to DPDK."}},
+    {{"dpdk.arguments", "list of strings", "0", "64", "",
+      "Further arguments for DPDK's EAL, behind our own. Cores are refused: workers.cores has "
+      "them."},
+     IN_CONFIG(dpdk.extra_arguments),
+     config_read_arguments},
+    {{"dpdk.memory", "size", "16MiB", "1TiB", "256MiB",
+      "Memory for packet buffers, all workers together; hugepages where there are any."},
+     IN_CONFIG(dpdk.memory_bytes),
+     config_read_size},
+};
+
+/* Keys and values that are designed, but that this version does not do. */
+static const struct {
+    const char *path;
+    const char *value;
+} for_later[] = {
+    {"listeners[].protocol", "native"},
+    {"listeners[].security", NULL},
+    {"topics[].retain", NULL},
+    {"topics[].compression", NULL},
+    {"lanes", NULL},
+    {"storage.segment_age", NULL},
+};
+
+size_t config_key_count(void) { return ARRAY_COUNT(keys); }
+
+const struct config_key *config_keys_at(size_t index)
+{
+    assert(index < ARRAY_COUNT(keys));
+    return &keys[index];
+}
+
+const struct config_key_facts *config_key_at(size_t index) { return &config_keys_at(index)->facts; }
+
+const char *config_key_name(const struct config_key *key)
+{
+    const char *const dot = strrchr(key->facts.path, '.');
+    return dot != NULL ? dot + 1 : key->facts.path;
+}
+
+bool config_key_is_in(const struct config_key *child, const struct config_key *section)
+{
+    const char *rest = child->facts.path;
+    if (section != NULL) {
+        const size_t prefix_len = strlen(section->facts.path);
+        if (strncmp(rest, section->facts.path, prefix_len) != 0) { return false; }
+        rest += prefix_len;
+        const char *const joint = section->list != NULL ? "[]." : ".";
+        if (strncmp(rest, joint, strlen(joint)) != 0) { return false; }
+        rest += strlen(joint);
+    }
+    return strchr(rest, '.') == NULL;
+}
+
+bool config_is_for_later(const char *path, const char *value)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(for_later); i++) {
+        if (strcmp(for_later[i].path, path) != 0) { continue; }
+        if (value == NULL) { return for_later[i].value == NULL; }
+        if (for_later[i].value != NULL && strcmp(for_later[i].value, value) == 0) { return true; }
+    }
+    return false;
+}

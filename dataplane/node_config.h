@@ -1,0 +1,30 @@
+/* node_config.h - a configuration and the rules that it names, checked together.
+ *
+ * Purpose  What penstock-ingest starts from and `penstock check` looks at: the one place where
+ *          base's configuration and pipeline's rules meet.
+ * Owns     Both, until node_config_deinit. Immutable after loading. Threads: loading is cold. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/config.h"
+#include "base/diagnostics.h"
+#include "pipeline/rules.h"
+
+BEGIN_C_DECLS
+
+struct node_config {
+    struct config *config;
+    struct rule_set *rules; /* never NULL: without a rules file it routes by listener */
+};
+
+/* Reads both files. False when either has an error: then `out` is empty and `diagnostics` says why.
+ * Rules are only looked at below a configuration without errors: they need its topics. */
+MUST_CHECK bool node_config_load(const char *path, struct diagnostics *diagnostics,
+                                 struct node_config *out);
+
+/* An empty one is fine. */
+void node_config_deinit(struct node_config *node_config);
+
+END_C_DECLS
