@@ -146,6 +146,38 @@ static uint8_t *encode_records(const struct reader *reader, size_t topic, uint32
     return at;
 }
 
+void fake_reader_append_batch(struct reader *reader, size_t topic, uint32_t partition,
+                              struct bytes batch, bool in_ring)
+{
+    struct fake_partition *const target = partition_at(reader, topic, partition);
+    struct record_batch_header header;
+    const enum status status = record_batch_header_decode(batch, &header);
+    assert(status == STATUS_OK && (uint64_t)header.base_offset >= target->high_watermark);
+
+    uint8_t *const bytes = malloc(batch.len_bytes);
+    target->batches = realloc(target->batches, (target->count + 1) * sizeof *target->batches);
+    assert(bytes != NULL && target->batches != NULL);
+    memcpy(bytes, batch.at, batch.len_bytes);
+    const uint64_t next_offset =
+        (uint64_t)header.base_offset + (uint64_t)header.last_offset_delta + 1;
+    target->batches[target->count++] = (struct fake_batch){
+        .location = {.partition = partition,
+                     .segment_number = 1,
+                     .base_offset = (uint64_t)header.base_offset,
+                     .next_offset = next_offset,
+                     .max_timestamp_ms = header.max_timestamp_ms,
+                     .position = reader->next_position,
+                     .length_bytes = (uint32_t)batch.len_bytes,
+                     .in_ring = in_ring},
+        .bytes = bytes,
+        .tail = STATUS_OK,
+        .cold = STATUS_OK,
+    };
+    reader->next_position += batch.len_bytes;
+    target->high_watermark = next_offset;
+    reader->news = true;
+}
+
 void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition, uint32_t records,
                         int64_t first_ms, int64_t step_ms, size_t value_bytes, bool in_ring)
 {
@@ -174,25 +206,8 @@ void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition,
     record_batch_crc_patch(bytes, crc32c(bytes_of(bytes + RECORD_BATCH_CRC_BEGIN,
                                                   len_bytes - RECORD_BATCH_CRC_BEGIN)));
 
-    target->batches = realloc(target->batches, (target->count + 1) * sizeof *target->batches);
-    assert(target->batches != NULL);
-    struct fake_batch *const batch = &target->batches[target->count++];
-    *batch = (struct fake_batch){
-        .location = {.partition = partition,
-                     .segment_number = 1,
-                     .base_offset = target->high_watermark,
-                     .next_offset = target->high_watermark + records,
-                     .max_timestamp_ms = header.max_timestamp_ms,
-                     .position = reader->next_position,
-                     .length_bytes = (uint32_t)len_bytes,
-                     .in_ring = in_ring},
-        .bytes = bytes,
-        .tail = STATUS_OK,
-        .cold = STATUS_OK,
-    };
-    reader->next_position += len_bytes;
-    target->high_watermark += records;
-    reader->news = true;
+    fake_reader_append_batch(reader, topic, partition, bytes_of(bytes, len_bytes), in_ring);
+    free(bytes);
 }
 
 void fake_reader_skip_to(struct reader *reader, size_t topic, uint32_t partition, uint64_t offset)

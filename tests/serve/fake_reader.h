@@ -28,6 +28,9 @@ size_t fake_reader_add_topic(struct reader *reader, const char *name, struct log
  * dots to value_bytes. Visible at once; reader_refresh then says that there is news. */
 void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition, uint32_t records,
                         int64_t first_ms, int64_t step_ms, size_t value_bytes, bool in_ring);
+/* Appends a finished batch as it is; its header says where it stands. */
+void fake_reader_append_batch(struct reader *reader, size_t topic, uint32_t partition,
+                              struct bytes batch, bool in_ring);
 /* The offsets up to `offset` are skipped: the next batch begins there. */
 void fake_reader_skip_to(struct reader *reader, size_t topic, uint32_t partition, uint64_t offset);
 void fake_reader_set_log_start(struct reader *reader, size_t topic, uint32_t partition,
