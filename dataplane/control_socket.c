@@ -52,10 +52,10 @@ enum status control_socket_create(const char *runtime, struct control_socket **o
 
     control->address.sun_family = AF_UNIX;
     const int len = snprintf(control->address.sun_path, sizeof control->address.sun_path, "%s/%s",
-                             runtime, CONTROL_SOCKET_FILE_NAME);
+                             runtime, CONTROL_SOCKET_NAME);
     if (len < 0 || (size_t)len >= sizeof control->address.sun_path) {
         log_error("runtime directory %s: its name is too long for a socket (%zu bytes at most)",
-                  runtime, sizeof control->address.sun_path - sizeof CONTROL_SOCKET_FILE_NAME - 1);
+                  runtime, sizeof control->address.sun_path - sizeof CONTROL_SOCKET_NAME - 1);
         control_socket_destroy(control);
         return STATUS_INVALID;
     }
@@ -112,30 +112,35 @@ static void accept_client(struct control_socket *control)
     close(socket);
 }
 
-/* The answer and, with it, the eventfd. False: the client did not take it. */
-static bool send_doorbell(const struct client *client)
+/* An answer, with the client's eventfd when it got one. False: the client did not take it. */
+static bool send_answer(const struct client *client, const struct control_answer *answer)
 {
-    const struct control_message answer = {CONTROL_SUBSCRIBED, STATUS_OK};
     uint8_t packet[CONTROL_MESSAGE_BYTES];
-    control_message_encode(&answer, packet);
+    control_answer_encode(answer, packet);
 
     struct iovec bytes = {.iov_base = packet, .iov_len = sizeof packet};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
     union {
         struct cmsghdr header;
         uint8_t room[CMSG_SPACE(sizeof(int))];
     } ancillary = {0};
-    struct msghdr message = {
-        .msg_iov = &bytes,
-        .msg_iovlen = 1,
-        .msg_control = ancillary.room,
-        .msg_controllen = sizeof ancillary.room,
-    };
-    struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &client->doorbell, sizeof client->doorbell);
+    if (client->doorbell >= 0 && answer->status == STATUS_OK) {
+        message.msg_control = ancillary.room;
+        message.msg_controllen = sizeof ancillary.room;
+        struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(rights), &client->doorbell, sizeof client->doorbell);
+    }
     return sendmsg(client->socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof packet;
+}
+
+static enum status subscribe(struct client *client)
+{
+    if (client->doorbell >= 0) { return STATUS_EXISTS; }
+    client->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return client->doorbell >= 0 ? STATUS_OK : status_from_errno(errno);
 }
 
 static void serve_client(struct client *client)
@@ -144,13 +149,18 @@ static void serve_client(struct client *client)
     const ssize_t len_bytes = recv(client->socket, packet, sizeof packet, 0);
     if (len_bytes < 0 && (errno == EAGAIN || errno == EINTR)) { return; }
 
-    struct control_message request;
-    const bool understood =
-        len_bytes > 0 &&
-        control_message_decode(bytes_of(packet, (size_t)len_bytes), &request) == STATUS_OK &&
-        request.type == CONTROL_SUBSCRIBE && client->doorbell < 0;
-    if (understood) { client->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
-    if (!understood || client->doorbell < 0 || !send_doorbell(client)) { client_close(client); }
+    struct control_request request = {0};
+    enum status status = STATUS_CLOSED;
+    if (len_bytes > 0) {
+        status = control_request_decode(bytes_of(packet, (size_t)len_bytes), &request);
+    }
+    if (status == STATUS_OK) {
+        status = request.type == CONTROL_SUBSCRIBE ? subscribe(client) : STATUS_UNSUPPORTED;
+    }
+    const struct control_answer answer = {request.type, status};
+    /* A version or a type that we do not know is answered; whatever else is wrong ends it. */
+    const bool answered = status == STATUS_OK || status == STATUS_UNSUPPORTED;
+    if (!answered || !send_answer(client, &answer)) { client_close(client); }
 }
 
 void control_socket_poll_done(struct control_socket *control, const struct pollfd *polled,

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 
     struct diagnostics *const diagnostics = diagnostics_create();
     struct node_config config;
-    const bool accepted = node_config_load(arguments.config, &config, diagnostics);
+    const bool accepted = node_config_load(arguments.config, diagnostics, &config);
     diagnostics_print(diagnostics, stderr);
     diagnostics_destroy(diagnostics);
     if (!accepted) { return EXIT_CONFIG; }
@@ -78,6 +78,6 @@ int main(int argc, char **argv)
         status = node_run(node);
         node_destroy(node);
     }
-    node_config_unload(&config);
+    node_config_deinit(&config);
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

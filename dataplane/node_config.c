@@ -1,11 +1,15 @@
 #include "dataplane/node_config.h"
 
+#include <stdlib.h>
+
+#include "base/allocate.h"
 #include "pipeline/rules_load.h"
 
 static struct rule_set *load_rules(const struct config *config, struct diagnostics *diagnostics)
 {
-    const char *topics[CONFIG_TOPICS_MAX];
-    int32_t listener_topics[CONFIG_LISTENERS_MAX];
+    const char **const topics = allocate_zeroed(config->topic_count, sizeof topics[0]);
+    int32_t *const listener_topics =
+        allocate_zeroed(config->listener_count, sizeof listener_topics[0]);
     for (size_t i = 0; i < config->topic_count; i++) { topics[i] = config->topics[i].name; }
     for (size_t i = 0; i < config->listener_count; i++) {
         listener_topics[i] = config->listeners[i].topic;
@@ -17,27 +21,29 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
         .listener_topics = listener_topics,
         .listener_count = config->listener_count,
     };
-    return rules_load(config->rules_path, &world, diagnostics);
+    struct rule_set *const rules = rules_load(config->rules_path, &world, diagnostics);
+    free(listener_topics);
+    free(topics);
+    return rules;
 }
 
-bool node_config_load(const char *path, struct node_config *out, struct diagnostics *diagnostics)
+bool node_config_load(const char *path, struct diagnostics *diagnostics, struct node_config *out)
 {
-    out->rules = NULL;
+    *out = (struct node_config){NULL, NULL};
     out->config = config_load(path, diagnostics);
     if (out->config == NULL) { return false; }
 
     out->rules = load_rules(out->config, diagnostics);
     if (out->rules == NULL) {
-        node_config_unload(out);
+        node_config_deinit(out);
         return false;
     }
     return true;
 }
 
-void node_config_unload(struct node_config *config)
+void node_config_deinit(struct node_config *node_config)
 {
-    rule_set_destroy(config->rules);
-    config_destroy(config->config);
-    config->rules = NULL;
-    config->config = NULL;
+    rule_set_destroy(node_config->rules);
+    config_destroy(node_config->config);
+    *node_config = (struct node_config){NULL, NULL};
 }

@@ -1,6 +1,8 @@
-/* node_config.h - a node's whole configuration, checked: the YAML file and the rules beside it.
+/* node_config.h - a configuration and the rules that it names, checked together.
  *
- * What both daemons and `penstock check` load. Threads: cold; any one. */
+ * Purpose  What penstock-ingest starts from and `penstock check` looks at: the one place where
+ *          base's configuration and pipeline's rules meet.
+ * Owns     Both, until node_config_deinit. Immutable after loading. Threads: loading is cold. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,13 +16,15 @@ BEGIN_C_DECLS
 
 struct node_config {
     struct config *config;
-    struct rule_set *rules;
+    struct rule_set *rules; /* never NULL: without a rules file it routes by listener */
 };
 
-/* False on any error: everything that is wrong with either file is then in `diagnostics`, and `out`
- * holds nothing. Rules are compiled, so this takes as long as Hyperscan does. */
-MUST_CHECK bool node_config_load(const char *path, struct node_config *out,
-                                 struct diagnostics *diagnostics);
-void node_config_unload(struct node_config *config);
+/* Reads both files. False when either has an error: then `out` is empty and `diagnostics` says why.
+ * Rules are only looked at below a configuration without errors: they need its topics. */
+MUST_CHECK bool node_config_load(const char *path, struct diagnostics *diagnostics,
+                                 struct node_config *out);
+
+/* An empty one is fine. */
+void node_config_deinit(struct node_config *node_config);
 
 END_C_DECLS

@@ -78,6 +78,12 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
                    partition, number, value);
         break;
     case RECOVERY_FENCED:
+        if (other == 0) {
+            log_error("part-%04u: segment %016" PRIx64 " lacks commits that were durable, at byte "
+                      "%" PRIu64 ": they are lost, the rest is served",
+                      partition, number, value);
+            break;
+        }
         log_error("part-%04u: segment %016" PRIx64 " is damaged: %" PRIu64
                   " bytes from byte %" PRIu64 " are fenced off, the rest is served",
                   partition, number, other, value);
@@ -86,14 +92,20 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
         log_error("part-%04u: segment %016" PRIx64 " is missing", partition, number);
         break;
     case RECOVERY_UNREADABLE:
-        log_error("part-%04u: segment %016" PRIx64
-                  " has no readable header; it is left where it is",
-                  partition, number);
+        log_error("part-%04u: the header of segment %016" PRIx64 " cannot be read (%s): %s",
+                  partition, number, status_text((enum status)value),
+                  other == 1 ? "its first commit stands in for it, nothing is lost"
+                             : "the file is left where it is, and not served");
         break;
     case RECOVERY_UNSUPPORTED:
         log_error("part-%04u: segment %016" PRIx64 " has format version %" PRIu64
                   ", this build knows version %d: use the release that wrote it",
                   partition, number, value, LOG_FORMAT_VERSION);
+        break;
+    case RECOVERY_UNSEALED:
+        log_warning("part-%04u: segment %016" PRIx64
+                    " could not be given a footer (%s); it is read without one",
+                    partition, number, status_text((enum status)value));
         break;
     case RECOVERY_REMOVED_SPARE: break; /* prepared ahead and never used: nothing is lost */
     case RECOVERY_SKIPPED_OFFSETS:

@@ -29,7 +29,7 @@ struct node_log {
 struct node_logs {
     struct posix_files *posix;
     struct files files;
-    int path_locks[16];
+    int path_locks[64]; /* the configuration takes no more paths */
     size_t path_lock_count;
     size_t count; /* partitions: at least the workers, more when there were more once */
     struct node_log items[ROOT_PARTITIONS_MAX];

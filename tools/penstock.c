@@ -1,0 +1,60 @@
+/* penstock.c - the operator's tool: finds the command and hands over. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/logger.h"
+#include "base/yaml.h"
+#include "tools/command.h"
+
+static const struct command *const commands[] = {&command_check, &command_ledger, &command_status};
+
+static int print_usage(FILE *out, int code)
+{
+    fprintf(out, "usage: penstock COMMAND [ARGUMENTS]\n"
+                 "       penstock --help | --version\n\n"
+                 "Looks at a Penstock node and at the files that configure it.\n\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    }
+    fprintf(out, "\n'penstock COMMAND --help' tells more.\n");
+    return code;
+}
+
+static int print_version(void)
+{
+    printf("penstock %s\n", PENSTOCK_VERSION);
+    return COMMAND_OK;
+}
+
+static int refuse_unknown(const char *name)
+{
+    const char *names[ARRAY_COUNT(commands)];
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) { names[i] = commands[i]->name; }
+
+    const char *const nearest = yaml_nearest(name, names, ARRAY_COUNT(names));
+    if (nearest != NULL) {
+        fprintf(stderr, "penstock: unknown command '%s'; did you mean '%s'?\n", name, nearest);
+    } else {
+        fprintf(stderr, "penstock: unknown command '%s'; 'penstock --help' lists all\n", name);
+    }
+    return COMMAND_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    logger_init("penstock", LOG_LEVEL_NOTICE);
+    if (argc < 2) { return print_usage(stderr, COMMAND_USAGE); }
+    const char *const name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        return print_usage(stdout, COMMAND_OK);
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) { return print_version(); }
+
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i]->run(commands[i], argc - 1, argv + 1);
+        }
+    }
+    return refuse_unknown(name);
+}
