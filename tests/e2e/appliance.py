@@ -1,0 +1,214 @@
+"""appliance.py - the two daemons with a configuration of their own, and what one may ask them."""
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import rack
+
+BUILD = os.environ.get("PENSTOCK_BUILD", os.path.join(rack.ROOT, "build"))
+KAFKA = "127.0.0.1:9092"
+ADMIN = "127.0.0.1:9640"
+LINES_PORT, SYSLOG_PORT, PARSED_PORT, ROUTED_PORT = 5140, 514, 5514, 5141
+
+# Every log of a daemon that the running test has started: run.py shows them when it fails.
+started_logs = []
+
+
+def wait_until(what, claim, seconds=20, pause=0.05, alive=None):
+    """Waits until claim() is true; `alive` may end the wait early by raising."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = claim()
+        if found:
+            return found
+        if alive is not None:
+            alive()
+        if time.monotonic() > deadline:
+            raise AssertionError("waited %g s for %s" % (seconds, what))
+        time.sleep(pause)
+
+
+def merged(base, overrides):
+    """`base` with `overrides` laid over it, sections key by key."""
+    out = dict(base)
+    for key, value in overrides.items():
+        out[key] = merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+    return out
+
+
+def devices(workers):
+    one = "net_af_xdp%d,iface=%s,start_queue=%d,queue_count=1"
+    return [one % (i, rack.NODE_LINK, i) for i in range(workers)]
+
+
+def cores(workers):
+    available = sorted(os.sched_getaffinity(0))
+    return available[-workers:]
+
+
+class Appliance:
+    """`workers` one-queue AF_XDP devices make its port. The configuration is written as JSON, which is
+    YAML too. `overrides` are laid over the usual one; rules are a list (None: no rules file)."""
+
+    def __init__(self, workers=1, rules=None, **overrides):
+        self.work = tempfile.mkdtemp(prefix="penstock-e2e.", dir="/var/tmp")
+        self.runtime = tempfile.mkdtemp(prefix="penstock-e2e.", dir="/dev/shm")
+        self.storage = os.path.join(self.work, "log")
+        self.config = os.path.join(self.work, "penstock.yaml")
+        self.workers = workers
+        self.processes = {}
+        names = devices(workers)
+        self.settings = merged({
+            "node": "e2e-%d" % os.getpid(),
+            "runtime": self.runtime,
+            "workers": {"cores": cores(workers), "polling": "adaptive"},
+            "ports": [{"device": names if workers > 1 else names[0], "address": rack.APPLIANCE + "/24"}],
+            "listeners": [
+                {"protocol": "lines", "port": LINES_PORT, "topic": "events"},
+                {"protocol": "syslog", "port": SYSLOG_PORT, "topic": "syslog"},
+                {"protocol": "syslog", "port": PARSED_PORT, "topic": "syslog", "value": "parsed"},
+            ],
+            "topics": [{"name": "events"}, {"name": "alerts"}, {"name": "syslog"}],
+            "storage": {"paths": [self.storage], "segment": "16MiB", "commit": {"bytes": "256KiB"},
+                        "ring": "16MiB"},
+            "serve": {"kafka": KAFKA, "admin": ADMIN},
+        }, copy.deepcopy(overrides))
+        if rules is not None:
+            self.settings["rules"] = "rules.yaml"
+            self._write("rules.yaml", rules)
+        self._write("penstock.yaml", self.settings)
+        rack.up(queues=workers)
+
+    def _write(self, name, tree):
+        with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
+            json.dump(tree, file, indent=2)
+
+    # ---- processes
+
+    def _start(self, name, words):
+        assert not self.runs(name), name + " runs already"
+        path = os.path.join(self.work, name + ".log")
+        started_logs.append(path)
+        with open(path, "ab") as log:
+            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def start_ingest(self, wait=True):
+        self._start("ingest", rack.command("node", os.path.join(BUILD, "penstock-ingest"), "-v", "-c", self.config))
+        if wait:
+            wait_until("a running ingest", lambda: self.status().get("running") and
+                       self.status()["state"] == "running" and self.status()["pid"] == self.pid("ingest"),
+                       seconds=60, alive=lambda: self.must_run("ingest"))
+
+    def start_serve(self, wait=True):
+        self._start("serve", [os.path.join(BUILD, "penstock-serve"), "-c", self.config])
+        if wait:
+            wait_until("a live serve", lambda: self.http("/livez")[0] == 200, alive=lambda: self.must_run("serve"))
+
+    def start(self):
+        self.start_ingest()
+        self.start_serve()
+        self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=30):
+        wait_until("/readyz", lambda: self.http("/readyz")[0] == 200, seconds=seconds)
+
+    def pid(self, name):
+        return self.processes[name].pid
+
+    def runs(self, name):
+        process = self.processes.get(name)
+        return process is not None and process.poll() is None
+
+    def must_run(self, name):
+        if not self.runs(name):
+            raise AssertionError("%s ended by itself with %s" % (name, self.processes[name].returncode))
+
+    def signal(self, name, number):
+        self.processes[name].send_signal(number)
+
+    def stop(self, name, seconds=60):
+        """Stops in order; the exit code."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGTERM)
+        return process.wait(seconds)
+
+    def kill(self, name):
+        process = self.processes[name]
+        process.kill()
+        process.wait(10)
+
+    def log(self, name):
+        with open(os.path.join(self.work, name + ".log"), errors="replace") as file:
+            return file.read()
+
+    def destroy(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(10)
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)
+
+    # ---- questions
+
+    def tool(self, *words, check=False):
+        return subprocess.run([os.path.join(BUILD, "penstock"), *words], capture_output=True, text=True,
+                              errors="replace", timeout=120, check=check)
+
+    def status(self):
+        answer = self.tool("status", "--runtime", self.runtime, "--json")
+        return json.loads(answer.stdout) if answer.stdout else {}
+
+    def ledger(self):
+        return json.loads(self.tool("ledger", "--runtime", self.runtime, "--json").stdout)
+
+    def counters(self):
+        """Counters of wire/stats_page.h, summed over the partitions."""
+        total = {}
+        for partition in self.status()["partitions"]:
+            for name, count in partition.get("counters", {}).items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def settled_ledger(self, seconds=20):
+        """The ledger once nothing arrives and nothing is in flight any more."""
+        last = None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            now = self.ledger()
+            if last is not None and now["frames"] == last["frames"] and now["records"]["in_flight"] == 0:
+                return now
+            last = now
+            time.sleep(0.3)
+        raise AssertionError("not quiet within %g s: %s" % (seconds, json.dumps(last["records"])))
+
+    def http(self, path):
+        """(status, body) of the admin port; (0, reason) when nobody answers."""
+        try:
+            with urllib.request.urlopen("http://%s%s" % (ADMIN, path), timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def segments(self):
+        """Segment files of all partitions, in order, as paths."""
+        out = []
+        for folder, _, names in os.walk(self.storage):
+            out += [os.path.join(folder, name) for name in names if name.endswith(".segment")]
+        return sorted(out)
+
+
+def missed_frames(ledger):
+    """What the ports lost before the workers, in this run."""
+    return sum(port["missed"] + port["no_buffer"] + port["errors"] for port in ledger["ports"])

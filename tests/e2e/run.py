@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""run.py - runs the end-to-end tests: real processes, real sockets, two network namespaces.
+
+  run.py [-l] [NAME...]    NAME: part of a test's full name (file.Class.test); all without
+
+Needs root and a build (./tools/test makes one; PENSTOCK_BUILD names another than build). Everything
+runs in a network, mount and process namespace of its own: nothing of it is seen from outside, and
+nothing outlives the run. Logs of failed tests are kept in BUILD/e2e-artefacts. The last lines count:
+"Ran N tests in Xs" (N passed) and, if any failed, "FAILED: M of K". Exit 1 then.
+"""
+import argparse
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-kafka belongs to
+INSIDE = "PENSTOCK_E2E_INSIDE"
+TAIL_LINES = 40
+
+
+def enter_own_namespaces():
+    """Runs this program again in fresh namespaces, as their first process: with it all others end."""
+    if os.geteuid() != 0:
+        sys.exit("run.py: needs root (namespaces, AF_XDP): try sudo")
+    environment = dict(os.environ, **{INSIDE: "1"})
+    os.execvpe("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                           PYTHON, os.path.abspath(__file__), *sys.argv[1:]], environment)
+
+
+def furnish_namespaces():
+    os.makedirs("/run/netns", exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "e2e-netns", "/run/netns"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+class Result(unittest.TestResult):
+    """A line a test; keeps the daemons' logs of those that fail."""
+
+    def __init__(self, started_logs, artefacts):
+        super().__init__()
+        self.started_logs, self.artefacts = started_logs, artefacts
+        self.passed = 0
+        self.begun = time.monotonic()
+        self.is_good = True
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.begun, self.is_good = time.monotonic(), True
+
+    def stopTest(self, test):
+        if self.is_good:
+            self.passed += 1
+        print("%-6s %s  %.1f s" % ("ok" if self.is_good else "FAILED", test.id(), time.monotonic() - self.begun),
+              flush=True)
+        self.clear_logs()
+        super().stopTest(test)
+
+    def clear_logs(self):
+        self.started_logs[:] = [path for path in self.started_logs if os.path.exists(path)]
+
+    def addError(self, test, error):
+        super().addError(test, error)
+        self.tell(test, self.errors[-1][1])
+
+    def addFailure(self, test, error):
+        super().addFailure(test, error)
+        self.tell(test, self.failures[-1][1])
+
+    def addSubTest(self, test, subtest, error):
+        super().addSubTest(test, subtest, error)
+        if error is not None:
+            self.tell(subtest, self._exc_info_to_string(error, subtest))
+
+    def addSkip(self, test, reason):
+        self.addFailure(test, (AssertionError, AssertionError("skipped: " + reason), None))
+
+    def tell(self, test, text):
+        self.is_good = False
+        print("---- %s\n%s" % (test.id(), text), flush=True)
+        folder = os.path.join(self.artefacts, "".join(c if c.isalnum() or c in "._" else "-" for c in test.id())[:120])
+        for path in dict.fromkeys(self.started_logs):
+            if not os.path.exists(path):
+                continue
+            os.makedirs(folder, exist_ok=True)
+            shutil.copy(path, folder)
+            with open(path, errors="replace") as file:
+                tail = file.readlines()[-TAIL_LINES:]
+            print("---- the end of %s (kept in %s)\n%s" % (os.path.basename(path), folder, "".join(tail)), flush=True)
+
+
+def tests_of(suite):
+    for item in suite:
+        if isinstance(item, unittest.TestSuite):
+            yield from tests_of(item)
+        else:
+            yield item
+
+
+def chosen(names):
+    loader = unittest.TestLoader()
+    found = [loader.loadTestsFromName(os.path.basename(path)[:-3])
+             for path in sorted(glob.glob(os.path.join(HERE, "test_*.py")))]
+    wanted = [test for test in tests_of(found) if not names or any(name in test.id() for name in names)]
+    return unittest.TestSuite(wanted)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-l", "--list", action="store_true", help="print the names only")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    if INSIDE not in os.environ:
+        enter_own_namespaces()
+    furnish_namespaces()
+
+    sys.path.insert(0, HERE)
+    sys.dont_write_bytecode = True
+    import appliance
+    import rack
+    suite = chosen(arguments.names)
+    if arguments.list:
+        print("\n".join(test.id() for test in tests_of(suite)))
+        return 0
+
+    artefacts = os.path.join(appliance.BUILD, "e2e-artefacts")
+    shutil.rmtree(artefacts, ignore_errors=True)
+    count = suite.countTestCases()
+    began = time.monotonic()
+    result = Result(appliance.started_logs, artefacts)
+    try:
+        suite.run(result)
+    finally:
+        rack.down()
+    failed = count - result.passed
+    print("Ran %d tests in %.1fs" % (result.passed, time.monotonic() - began))
+    if failed > 0 or count == 0:
+        print("FAILED: %d of %d" % (failed, count))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

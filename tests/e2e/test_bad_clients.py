@@ -1,0 +1,132 @@
+"""Clients that are hostile, broken or slow: refused or waited out; a good consumer goes on."""
+import os
+import socket
+import struct
+import time
+
+import consuming
+import sending
+from appliance import KAFKA, LINES_PORT, wait_until
+from case import SharedApplianceTest
+
+HOST, PORT = KAFKA.split(":")
+
+
+def connect():
+    out = socket.create_connection((HOST, int(PORT)), timeout=15)
+    return out
+
+
+def is_closed_by_peer(connection):
+    """True when serve closes without an answer that is a Kafka frame; False after 15 quiet seconds."""
+    try:
+        while connection.recv(65536):
+            pass
+        return True
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def request(api, version, body=b"", client=b"e2e"):
+    header = struct.pack("!hhih", api, version, 77, len(client)) + client
+    return struct.pack("!i", len(header + body)) + header + body
+
+
+class BadClients(SharedApplianceTest):
+    def setUp(self):
+        self.follower = consuming.Follower(os.path.join(self.node.work, "follower"), "events", offset="end")
+        self.addCleanup(self.follower.close)
+        self.pid = self.node.pid("serve")
+        time.sleep(0.3)  # it is at the end before new records come
+
+    def tearDown(self):
+        """Whatever the test did: the same serve runs, and the consumer of before goes on."""
+        self.node.must_run("serve")
+        self.assertEqual(self.node.pid("serve"), self.pid)
+        sending.send_lines([b"alive"], LINES_PORT)
+        wait_until("the good consumer's next record",
+                   lambda: any(value == b"alive" for _, value in self.follower.entries()))
+        self.assertGreater(len(consuming.values("events")), 0)
+
+    def refused(self, data):
+        with connect() as connection:
+            try:
+                connection.sendall(data)
+            except ConnectionError:
+                return
+            self.assertTrue(is_closed_by_peer(connection), "still open")
+
+    def test_64_kib_of_garbage(self):
+        self.refused(os.urandom(65536))
+
+    def test_a_length_of_two_gib(self):
+        self.refused(struct.pack("!I", 0x7FFFFFFF) + b"x" * 100)
+
+    def test_a_negative_length(self):
+        self.refused(struct.pack("!i", -1) + b"x" * 100)
+
+    def test_a_tls_hello(self):
+        self.refused(bytes.fromhex("16030100c8010000c40303") + bytes(190))
+
+    def test_an_http_get(self):
+        self.refused(b"GET / HTTP/1.1\r\nHost: penstock\r\n\r\n")
+
+    def test_an_api_that_nobody_knows(self):
+        self.refused(request(999, 0))
+
+    def test_a_request_cut_in_its_body(self):
+        self.refused(struct.pack("!i", 12) + struct.pack("!hhih", 1, 4, 5, -1) + b"\0\0")
+
+    def test_half_a_header_and_silence_is_closed_after_its_time(self):
+        with connect() as connection:
+            connection.settimeout(25)
+            began = time.monotonic()
+            connection.sendall(request(18, 0)[:6])
+            self.assertTrue(is_closed_by_peer(connection))
+            self.assertLess(time.monotonic() - began, 20)
+
+    def test_api_versions_of_the_future_is_answered_with_version_0(self):
+        """KIP-511: so that a newer client can step down."""
+        with connect() as connection:
+            connection.sendall(request(18, 99))
+            answer = connection.recv(4096)
+        length, correlation, error = struct.unpack("!iih", answer[:10])
+        self.assertEqual((length, correlation, error), (len(answer) - 4, 77, 35))
+
+    def test_500_idle_connections_leave_room_for_a_good_one(self):
+        idle = [connect() for _ in range(500)]
+        self.addCleanup(lambda: [one.close() for one in idle])
+        sending.send_lines([b"beside 500"], LINES_PORT)
+
+        wait_until("a record beside them", lambda: any(value == b"beside 500" for _, value in self.follower.entries()))
+        self.assertIn(b"beside 500", consuming.values("events"))
+
+    def test_produce_is_refused_by_name(self):
+        import subprocess
+        answer = subprocess.run([*consuming.KCAT, "-P", "-t", "events", "-X", "message.timeout.ms=4000"],
+                                input=b"not this way\n", capture_output=True, timeout=30)
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertNotIn(b"not this way", consuming.values("events"))
+
+    def test_a_topic_that_does_not_exist(self):
+        import subprocess
+        answer = subprocess.run([*consuming.KCAT, "-C", "-t", "nosuch", "-e", "-q"], capture_output=True, timeout=30)
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertIn(b"nknown topic", answer.stderr)
+
+
+class ConnectionLimit(SharedApplianceTest):
+    @classmethod
+    def settings(cls):
+        return {"serve": {"connections": 20}}
+
+    def test_connections_beyond_the_limit_are_closed_at_once_and_counted(self):
+        open_ones = [connect() for _ in range(20)]
+        with connect() as one_more:
+            self.assertTrue(is_closed_by_peer(one_more))
+        for one in open_ones:
+            one.close()
+        self.assertIn("penstock_serve_connections_refused_total 1\n", self.node.http("/metrics")[1])
+        self.assertEqual(consuming.values("events"), [])
