@@ -68,6 +68,7 @@ struct node {
     struct retention *retention;
     struct steward *steward;
     struct listeners listeners;
+    int signals;  /* signalfd: SIGTERM and SIGINT ask for a stop */
     int doorbell; /* eventfd: a worker's disk rings it when something became durable */
     struct control_socket *control;
     struct seat *seats;
@@ -428,6 +429,17 @@ static void next_incarnation(struct node *node)
     node->runtime.node->incarnation = root->incarnation;
 }
 
+/* Before any thread starts: they inherit the mask, so that a stop never kills one of them. */
+static int open_signals(void)
+{
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &stops, NULL) != 0) { return -1; }
+    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
 static enum status build(struct node *node)
 {
     const struct config *const config = node->config;
@@ -464,10 +476,11 @@ enum status node_create(const struct node_config *config, struct node **out)
     node->rules = config->rules;
     listeners_init(&node->listeners, node->config);
     node->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    node->signals = open_signals();
     node->seats = aligned_alloc(CACHE_PAIR_BYTES, CONFIG_WORKERS_MAX * sizeof(struct seat) /
                                                           CACHE_PAIR_BYTES * CACHE_PAIR_BYTES +
                                                       CACHE_PAIR_BYTES);
-    if (node->doorbell < 0 || node->seats == NULL) {
+    if (node->doorbell < 0 || node->signals < 0 || node->seats == NULL) {
         node_destroy(node);
         return STATUS_NO_MEMORY;
     }
@@ -505,22 +518,12 @@ static void write_notes(struct node *node, uint64_t now_ns)
     }
 }
 
-static int open_signals(void)
-{
-    sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &stops, NULL) != 0) { return -1; }
-    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
 /* Waits for a doorbell, a signal, a client or the next heartbeat, and does what it brings. */
-static void main_turn(struct node *node, int signals, bool *stop)
+static void main_turn(struct node *node, bool *stop)
 {
     struct pollfd waits[2 + CONTROL_SOCKET_POLL_MAX] = {
         {.fd = node->doorbell, .events = POLLIN},
-        {.fd = signals, .events = POLLIN},
+        {.fd = node->signals, .events = POLLIN},
     };
     const size_t clients = control_socket_poll_fill(node->control, waits + 2);
     (void)poll(waits, (nfds_t)(2 + clients), HEARTBEAT_MS);
@@ -532,7 +535,7 @@ static void main_turn(struct node *node, int signals, bool *stop)
     }
     if (waits[1].revents & POLLIN) {
         struct signalfd_siginfo signal;
-        if (read(signals, &signal, sizeof signal) == (ssize_t)sizeof signal) { *stop = true; }
+        if (read(node->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) { *stop = true; }
     }
     control_socket_poll_done(node->control, waits + 2, clients);
 
@@ -576,9 +579,6 @@ static enum status outcome_of(struct node *node)
 
 enum status node_run(struct node *node)
 {
-    const int signals = open_signals();
-    if (signals < 0) { return status_from_errno(errno); }
-
     /* Code and data stay in memory: a polling core must not wait for a page. */
     if (mlockall(MCL_CURRENT) != 0) {
         log_warning("memory cannot be locked (%s): under pressure a worker may wait for a page; "
@@ -595,14 +595,14 @@ enum status node_run(struct node *node)
                    node->config->listener_count, node->config->listener_count == 1 ? "" : "s",
                    (uint64_t)node->runtime.root->incarnation);
     }
-    while (!stop) { main_turn(node, signals, &stop); }
+    while (!stop) { main_turn(node, &stop); }
 
     log_notice("stopping: what was received becomes durable first");
     node->runtime.root->state = ROOT_STATE_DRAINING;
     stop_workers(node);
     const uint64_t deadline_ns = clock_mono_ns() + (uint64_t)STOP_TIMEOUT_S * NS_PER_S;
     while (node->workers_launched && !workers_are_done(node)) {
-        main_turn(node, signals, &stop);
+        main_turn(node, &stop);
         if (clock_mono_ns() > deadline_ns) {
             log_error("the disk did not finish within %d s: giving up; the next start recovers",
                       STOP_TIMEOUT_S);
@@ -616,7 +616,6 @@ enum status node_run(struct node *node)
     if (status == STATUS_OK) { status = outcome_of(node); }
     if (status == STATUS_OK) { node->runtime.root->state = ROOT_STATE_STOPPED; }
     control_socket_ring(node->control);
-    close(signals);
     return status;
 }
 
@@ -641,6 +640,7 @@ void node_destroy(struct node *node)
     if (node->logs_are_open) { node_logs_close(&node->logs); }
     if (node->runtime_is_open) { runtime_close(&node->runtime); }
     if (node->doorbell >= 0) { close(node->doorbell); }
+    if (node->signals >= 0) { close(node->signals); }
     free(node->seats);
     free(node);
 }
