@@ -275,6 +275,11 @@ static enum status device_set_mtu(const struct dpdk_device *device, uint16_t mtu
                           mtu_bytes, strerror(-result), mtu_bytes);
 }
 
+static bool is_af_xdp(const struct dpdk_device *device)
+{
+    return strcmp(device->driver, "net_af_xdp") == 0;
+}
+
 /* A ring takes at most a quarter of the pool: the open commit needs the rest. But AF_XDP's driver
  * keeps RECEIVE_DESCRIPTORS frames in its fill ring whatever is asked, and does not report what a
  * smaller receive ring then has no room for: with 1,024, 97,950 of 100,000 frames were lost to a
@@ -282,9 +287,7 @@ static enum status device_set_mtu(const struct dpdk_device *device, uint16_t mtu
 static uint16_t receive_descriptors(const struct dpdk_device *device, size_t buffers_per_pool)
 {
     const size_t quarter = buffers_per_pool / 4;
-    if (quarter >= RECEIVE_DESCRIPTORS || strcmp(device->driver, "net_af_xdp") == 0) {
-        return RECEIVE_DESCRIPTORS;
-    }
+    if (quarter >= RECEIVE_DESCRIPTORS || is_af_xdp(device)) { return RECEIVE_DESCRIPTORS; }
     return (uint16_t)rte_align32prevpow2((uint32_t)quarter);
 }
 
@@ -312,8 +315,11 @@ static enum status device_set_queues(const struct dpdk_device *device,
                                                   &receive, setup->pools[queue]);
         const int sends = rte_eth_tx_queue_setup(device->port_id, queue, send_count, socket, &send);
         if (result == 0 && sends == 0) { continue; }
-        return device_refused(device, error, STATUS_IO, "refuses queue %u: %s", queue,
-                              strerror(result != 0 ? -result : -sends));
+        return device_refused(device, error, STATUS_IO, "refuses queue %u: %s%s", queue,
+                              strerror(result != 0 ? -result : -sends),
+                              is_af_xdp(device) ? "; another program may have this queue of the "
+                                                  "interface, or the buffers are too few"
+                                                : "");
     }
     return STATUS_OK;
 }

@@ -4,9 +4,9 @@
  *          enough and ordinary memory where not; runs workers on their lcores.
  * Owns     The EAL: one a process, and started once (DPDK cannot start it again after a failure).
  * Threads  The main thread only, which becomes lcore 0. May block.
- * Restart  Nothing is shared through files and none outlives the process: a kill -9 gives its
- *          hugepages back at once and the next start finds nothing of the last one. The price: no
- *          secondary process (dpdk-dumpcap) can attach.
+ * Restart  No memory is shared through files: a kill -9 gives the hugepages back at once and the
+ * next start finds nothing of the last one but an empty telemetry socket, which it replaces. The
+ *          price: no secondary process (dpdk-dumpcap) can attach.
  * Sources  DPDK 22.11: EAL parameters (linux_gsg), programmer's guide, "Environment Abstraction".
  */
 #pragma once

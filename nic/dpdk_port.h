@@ -40,7 +40,8 @@ size_t dpdk_port_buffers_default(const struct dpdk_memory *memory, size_t worker
  * STATUS_IO. */
 MUST_CHECK enum status dpdk_port_create(const struct dpdk_port_options *options,
                                         struct dpdk_port **out, struct dpdk_error *error);
-/* NULL is fine. Workers have stopped and hold no frame. */
+/* NULL is fine. Workers have stopped and hold no frame. A port over AF_XDP cannot be made again in
+ * the same process: net_af_xdp 22.11 leaves the socket open until the process ends. */
 void dpdk_port_destroy(struct dpdk_port *port);
 
 /* The queue pair of a worker, as a packets port; lives as long as the port. */
