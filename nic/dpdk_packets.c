@@ -101,7 +101,7 @@ static void dpdk_packets_transmit(void *self, void *const *handles, const size_t
         copy_mbufs(mbufs, handles + done, burst);
         for (size_t i = 0; i < burst; i++) {
             assert_hot(mbufs[i]->nb_segs == 1);
-            assert_hot(lens_bytes[done + i] <= mbufs[i]->buf_len - mbufs[i]->data_off);
+            assert_hot(lens_bytes[done + i] <= (size_t)mbufs[i]->buf_len - mbufs[i]->data_off);
             mbufs[i]->data_len = (uint16_t)lens_bytes[done + i];
             mbufs[i]->pkt_len = (uint32_t)lens_bytes[done + i];
         }

@@ -88,7 +88,7 @@ static enum status port_make_pool(struct dpdk_port *port, size_t worker, size_t 
     const struct dpdk_device *const device = &port->devices[worker % port->device_count];
     const uint16_t room_bytes = data_room_bytes(port->interface.mtu_bytes);
     char name[RTE_MEMPOOL_NAMESIZE];
-    snprintf(name, sizeof name, "port%u_worker%zu", port->devices[0].port_id, worker);
+    snprintf(name, sizeof name, "port%u_worker%u", port->devices[0].port_id, (uint16_t)worker);
 
     struct rte_mempool *const pool = rte_pktmbuf_pool_create(
         name, (unsigned)buffers, POOL_CACHE_BUFFERS, 0, room_bytes, device->numa_node);

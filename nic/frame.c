@@ -39,16 +39,14 @@ static enum frame_result frame_untag(const struct interface *interface, const st
 
 static enum frame_result frame_of_ipv4(enum ipv4_result result)
 {
+    assert(result != IPV4_OK);
+    assert(result < IPV4_RESULT_COUNT);
     switch (result) {
-    case IPV4_TRUNCATED: return FRAME_IPV4_TRUNCATED;
     case IPV4_BAD_VERSION: return FRAME_IPV4_BAD_VERSION;
     case IPV4_BAD_HEADER_LENGTH: return FRAME_IPV4_BAD_HEADER_LENGTH;
     case IPV4_BAD_TOTAL_LENGTH: return FRAME_IPV4_BAD_TOTAL_LENGTH;
-    case IPV4_OK:
-    case IPV4_RESULT_COUNT: break;
+    default: return FRAME_IPV4_TRUNCATED;
     }
-    assert(!"not a refusal");
-    return FRAME_IPV4_TRUNCATED;
 }
 
 static bool is_possible_source(const struct interface *interface, uint32_t address)

@@ -80,8 +80,7 @@ enum status catalog_read(struct catalog *catalog, const struct batch_location *l
     if (tail != STATUS_STALE) { return count_failure(catalog, tail); }
     if (use_cached(catalog, location, out)) { return STATUS_OK; }
 
-    const enum status queued =
-        cold_reader_submit(catalog->cold, location, wait, &wait->job);
+    const enum status queued = cold_reader_submit(catalog->cold, location, wait, &wait->job);
     return queued == STATUS_OK ? STATUS_BUSY : count_failure(catalog, STATUS_IO);
 }
 

@@ -67,7 +67,8 @@ static uint64_t bucket_wait_ns(struct token_bucket *bucket, uint64_t now_ns)
 static bool scratch_reserve(struct cold_reader *cold, size_t len_bytes)
 {
     if (len_bytes <= cold->scratch_bytes) { return true; }
-    const size_t rounded = (len_bytes + SCRATCH_ALIGN_BYTES - 1) & ~(size_t)(SCRATCH_ALIGN_BYTES - 1);
+    const size_t rounded =
+        (len_bytes + SCRATCH_ALIGN_BYTES - 1) & ~(size_t)(SCRATCH_ALIGN_BYTES - 1);
     uint8_t *const scratch = aligned_alloc(SCRATCH_ALIGN_BYTES, rounded);
     if (scratch == NULL) { return false; }
     free(cold->scratch);

@@ -96,7 +96,8 @@ static void connection_complain(struct connection *connection, const char *what,
         set->complaints_omitted++;
         return;
     }
-    log_warning("closed the Kafka connection from %s: %s%s (%" PRIu64 " like it since the last line)",
+    log_warning("closed the Kafka connection from %s: %s%s (%" PRIu64
+                " like it since the last line)",
                 connection->peer, what, hint, set->complaints_omitted);
     set->complaints_omitted = 0;
     set->complaint_next_ns = now_ns + (uint64_t)SECONDS_COMPLAINT * NS_PER_S;
@@ -218,7 +219,9 @@ static void connection_resume(struct connection *connection, bool must_answer)
 
 static const char *stray_hint(const uint8_t *first)
 {
-    if (first[0] == 0x16 && first[1] == 0x03) { return ": a TLS hello; this port speaks plain Kafka"; }
+    if (first[0] == 0x16 && first[1] == 0x03) {
+        return ": a TLS hello; this port speaks plain Kafka";
+    }
     if (memcmp(first, "GET ", 4) == 0 || memcmp(first, "HEAD", 4) == 0 ||
         memcmp(first, "POST", 4) == 0) {
         return ": an HTTP request; that is the admin port's";
@@ -244,8 +247,7 @@ static void connection_await_frame(struct connection *connection)
         free(connection->in); /* an idle connection holds no buffer */
         connection->in = NULL;
         connection->in_capacity = 0;
-        connection_arm_s(connection,
-                         connection->proven ? SECONDS_IDLE : SECONDS_FIRST_REQUEST);
+        connection_arm_s(connection, connection->proven ? SECONDS_IDLE : SECONDS_FIRST_REQUEST);
         return;
     }
     const uint64_t now_ns = clock_mono_ns();
@@ -416,7 +418,8 @@ enum status connection_accept(struct connection_set *set, evutil_socket_t fd)
     }
     connection->set = set;
     connection->fd = fd;
-    connection->on_readable = event_new(set->base, fd, EV_READ | EV_PERSIST, on_readable, connection);
+    connection->on_readable =
+        event_new(set->base, fd, EV_READ | EV_PERSIST, on_readable, connection);
     connection->on_writable = event_new(set->base, fd, EV_WRITE, on_writable, connection);
     connection->on_time = evtimer_new(set->base, on_time, connection);
     if (connection->on_readable == NULL || connection->on_writable == NULL ||

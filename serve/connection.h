@@ -32,8 +32,8 @@ struct connection_set {
     struct kafka_address advertise; /* host NULL: the address that the client came to */
     struct connection_list all;
     struct connection_list parked;
-    bool draining;               /* every connection closes behind the answer it owes */
-    uint64_t complaint_next_ns;  /* lines about bad clients are rationed */
+    bool draining;              /* every connection closes behind the answer it owes */
+    uint64_t complaint_next_ns; /* lines about bad clients are rationed */
     uint64_t complaints_omitted;
 };
 

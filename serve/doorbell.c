@@ -120,8 +120,8 @@ static void on_socket(evutil_socket_t fd, short what, void *argument)
 static int connect_socket(const char *runtime)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int len_bytes = snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime,
-                                   CONTROL_SOCKET_NAME);
+    const int len_bytes =
+        snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime, CONTROL_SOCKET_NAME);
     if (len_bytes < 0 || (size_t)len_bytes >= sizeof address.sun_path) { return -1; }
 
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -15,10 +15,10 @@ BEGIN_C_DECLS
 struct kafka_request;
 
 enum kafka_turn {
-    KAFKA_TURN_DONE,   /* the answer is complete */
-    KAFKA_TURN_PARKED, /* a fetch without enough data: call again when data or the deadline come */
+    KAFKA_TURN_DONE,    /* the answer is complete */
+    KAFKA_TURN_PARKED,  /* a fetch without enough data: call again when data or the deadline come */
     KAFKA_TURN_READING, /* a cold read is under way: call again when it is finished */
-    KAFKA_TURN_CLOSE,  /* no answer is possible: close the connection */
+    KAFKA_TURN_CLOSE,   /* no answer is possible: close the connection */
 };
 
 enum kafka_api_key {

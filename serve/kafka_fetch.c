@@ -342,11 +342,11 @@ static void begin_partition(struct kafka_request *request, const struct fetch_to
     fetch->next_offset = (uint64_t)wanted->offset;
     fetch->records_bytes = 0;
     answer_partition_head(request, wanted->index, KAFKA_NONE, &fetch->look);
-    const uint64_t expected_bytes = reader_available_bytes(
-        request->service->catalog->reader, (size_t)topic->topic, (uint32_t)wanted->index,
-        fetch->next_offset, fetch->room_bytes);
-    fetch->records = kafka_output_records_begin(
-        &request->out, smaller((size_t)expected_bytes, fetch->room_bytes));
+    const uint64_t expected_bytes =
+        reader_available_bytes(request->service->catalog->reader, (size_t)topic->topic,
+                               (uint32_t)wanted->index, fetch->next_offset, fetch->room_bytes);
+    fetch->records = kafka_output_records_begin(&request->out,
+                                                smaller((size_t)expected_bytes, fetch->room_bytes));
     fetch->partition_open = true;
 }
 

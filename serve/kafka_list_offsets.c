@@ -71,8 +71,7 @@ static enum status read_record(struct kafka_request *request, const struct batch
     uint8_t *const scratch = kafka_output_take(answer, location->length_bytes);
     if (scratch == NULL) { return STATUS_NO_MEMORY; }
 
-    enum status status =
-        catalog_read(request->service->catalog, location, &request->wait, scratch);
+    enum status status = catalog_read(request->service->catalog, location, &request->wait, scratch);
     if (status == STATUS_OK) {
         struct record_batch_record record;
         status = find_record(bytes_of(scratch, location->length_bytes), least_ms, &record);
@@ -247,8 +246,8 @@ static void begin_topic(struct kafka_request *request)
     state->partitions_left = kafka_input_array(&request->in, PARTITION_BYTES_MIN);
     if (kafka_input_failed(&request->in)) { return; }
 
-    state->topic = reader_topic_find(request->service->catalog->reader, (const char *)name.at,
-                                     name.len_bytes);
+    state->topic =
+        reader_topic_find(request->service->catalog->reader, (const char *)name.at, name.len_bytes);
     kafka_output_text(&request->out, name);
     kafka_output_array(&request->out, state->partitions_left);
     state->in_topic = true;
@@ -265,8 +264,10 @@ static void end_topic(struct kafka_request *request)
 static void begin_list(struct kafka_request *request)
 {
     struct kafka_list_offsets *const state = &request->list_offsets;
-    (void)kafka_input_i32(&request->in);                                  /* replica_id */
-    if (request->version >= 2) { (void)kafka_input_i8(&request->in); } /* isolation: no transactions */
+    (void)kafka_input_i32(&request->in); /* replica_id */
+    if (request->version >= 2) {
+        (void)kafka_input_i8(&request->in);
+    } /* isolation: no transactions */
     state->topics_left = kafka_input_array(&request->in, TOPIC_BYTES_MIN);
     if (request->version >= 2) { kafka_output_i32(&request->out, 0); } /* throttle */
     kafka_output_array(&request->out, state->topics_left);

@@ -63,8 +63,8 @@ static void answer_partition(struct kafka_request *request, size_t topic, uint32
     kafka_output_i32(out, (int32_t)partition);
     kafka_output_i32(out, KAFKA_NODE_ID); /* leader */
     if (request->version >= 7) { kafka_output_i32(out, (int32_t)marks.leader_epoch); }
-    answer_nodes(out);                                             /* replicas */
-    answer_nodes(out);                                             /* in sync */
+    answer_nodes(out);                                         /* replicas */
+    answer_nodes(out);                                         /* in sync */
     if (request->version >= 5) { kafka_output_array(out, 0); } /* offline */
     kafka_output_tags(out);
 }
@@ -120,8 +120,7 @@ static void answer_asked_topic(struct kafka_request *request, struct bytes name,
         return;
     }
 
-    const int32_t topic =
-        reader_topic_find(reader, (const char *)name.at, name.len_bytes);
+    const int32_t topic = reader_topic_find(reader, (const char *)name.at, name.len_bytes);
     if (topic >= 0) {
         answer_topic(request, (size_t)topic, with_operations);
     } else if (is_legal_topic_name(name)) {

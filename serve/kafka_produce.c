@@ -18,7 +18,7 @@ static void answer_partition(struct kafka_request *request, int32_t partition)
     struct kafka_output *const out = &request->out;
     kafka_output_i32(out, partition);
     kafka_output_i16(out, KAFKA_TOPIC_AUTHORIZATION_FAILED);
-    kafka_output_i64(out, -1);                                    /* base offset */
+    kafka_output_i64(out, -1);                                /* base offset */
     if (request->version >= 2) { kafka_output_i64(out, -1); } /* log append time */
     if (request->version >= 5) { kafka_output_i64(out, -1); } /* log start offset */
     if (request->version >= 8) {

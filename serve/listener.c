@@ -89,9 +89,8 @@ static uint16_t bound_port(int fd)
     struct sockaddr_storage address = {0};
     socklen_t len_bytes = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &len_bytes) != 0) { return 0; }
-    return address.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)&address)->sin6_port)
-               : ntohs(((const struct sockaddr_in *)&address)->sin_port);
+    return address.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)&address)->sin6_port)
+                                         : ntohs(((const struct sockaddr_in *)&address)->sin_port);
 }
 
 /* ------------------------------------------------------------------------------------- accept */
@@ -138,8 +137,8 @@ static enum status listener_start(struct listener *listener, struct event_base *
 {
     listener->port = bound_port(fd);
     listener->resume_accepting = evtimer_new(base, on_resume_accepting, listener);
-    listener->accepting = evconnlistener_new(
-        base, on_accepted, listener, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    listener->accepting = evconnlistener_new(base, on_accepted, listener,
+                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (listener->accepting == NULL) {
         close(fd);
         return STATUS_NO_MEMORY;

@@ -17,8 +17,8 @@ struct listener; /* opaque */
 struct listener_options {
     struct event_base *base;
     const struct kafka_service *service;
-    const char *host; /* a name, an address, or "" or "*" for all of them */
-    uint16_t port;    /* 0: any free one (tests) */
+    const char *host;               /* a name, an address, or "" or "*" for all of them */
+    uint16_t port;                  /* 0: any free one (tests) */
     struct kafka_address advertise; /* host NULL: the address that the client came to */
     uint32_t connections_max;
 };

@@ -1,6 +1,7 @@
 /* serve_stats.h - what penstock-serve counted: one struct, written by the event loop alone.
  *
- * SERVE_COUNTERS drives /metrics (penstock_serve_<name>_total), so a new counter is one line here. */
+ * SERVE_COUNTERS drives /metrics (penstock_serve_<name>_total), so a new counter is one line here.
+ */
 #pragma once
 
 #include <stdint.h>
@@ -12,11 +13,13 @@ BEGIN_C_DECLS
 /* X(name, help) */
 #define SERVE_COUNTERS(X)                                                                          \
     X(connections_accepted, "Kafka connections accepted")                                          \
-    X(connections_refused, "Kafka connections closed at once because serve.connections is reached") \
+    X(connections_refused,                                                                         \
+      "Kafka connections closed at once because serve.connections is reached")                     \
     X(connections_closed_by_peer, "connections that the client closed or reset")                   \
     X(connections_closed_idle, "connections closed after ten idle minutes")                        \
     X(connections_closed_slow, "connections closed because a request or answer made no progress")  \
-    X(connections_closed_protocol, "connections closed because of bytes that are no valid request") \
+    X(connections_closed_protocol,                                                                 \
+      "connections closed because of bytes that are no valid request")                             \
     X(frames_oversized, "request frames with a negative, zero or too large length")                \
     X(received_bytes, "bytes received from Kafka clients")                                         \
     X(sent_bytes, "bytes sent to Kafka clients")                                                   \

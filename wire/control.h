@@ -8,8 +8,8 @@
  * SUBSCRIBE  The answer with STATUS_OK carries one eventfd (SCM_RIGHTS). Ingest's main core adds to
  *          it whenever a record became durable. The subscription lives as long as the connection.
  * Errors   Decoders: STATUS_TRUNCATED (not 16 bytes), STATUS_CORRUPT (magic, or a type of the other
- *          direction), STATUS_UNSUPPORTED (another version; the answer to it says ours). A type that
- *          this build does not know decodes: it is answered with STATUS_UNSUPPORTED. */
+ *          direction), STATUS_UNSUPPORTED (another version; the answer to it says ours). A type
+ * that this build does not know decodes: it is answered with STATUS_UNSUPPORTED. */
 #pragma once
 
 #include <stdint.h>

@@ -497,7 +497,8 @@ TEST(Recovery, EndsTheSameHoweverOftenItIsInterrupted)
     log.Commit({{0, 5}});
     const BuiltCommit torn = log.Commit({{0, 6}});
     log.InFlight(2);
-    log.Commit({{0, 7}}); /* says that the rotten one was durable */
+    log.Commit({{0, 7}}); // says that the rotten one was durable
+    log.InFlight(6);
     log.Footer();
     log.OpenSegment();
     log.Commit({{1, 8}});

@@ -1,0 +1,83 @@
+#include "serve/health.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static void add_reason(struct health *health, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void add_reason(struct health *health, const char *format, ...)
+{
+    if (health->reason_count == HEALTH_REASONS_MAX) {
+        health->reasons_cut = true;
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(health->reasons[health->reason_count], HEALTH_REASON_BYTES, format, arguments);
+    va_end(arguments);
+    health->reason_count++;
+}
+
+static void judge_log(const struct root_page *root, uint32_t partition, struct health *out)
+{
+    const struct root_partition *const slot = &root->partitions[partition];
+    const uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+    if (state != ROOT_LOG_CLOSED) { return; }
+    const uint32_t why = atomic_load_explicit(&slot->why, memory_order_relaxed);
+    add_reason(out, "log %u is closed: %s", partition, status_text((enum status)why));
+}
+
+static void judge_worker(const struct runtime_pages *pages, uint32_t worker, uint64_t now_ns,
+                         struct health *out)
+{
+    const struct stats_page *const page = runtime_pages_stats(pages, worker);
+    if (page == NULL) {
+        add_reason(out, "worker %u has no stats page", worker);
+        return;
+    }
+    const uint64_t beat_ns = page->heartbeat_ns;
+    const uint64_t age_ms = now_ns > beat_ns ? (now_ns - beat_ns) / NS_PER_MS : 0;
+    if (age_ms > HEALTH_WORKER_STALE_MS) {
+        add_reason(out, "worker %u has not turned for %" PRIu64 " ms", worker, age_ms);
+    }
+}
+
+static void judge_ingest(const struct health_sources *sources, const struct root_page *root,
+                         uint64_t now_ns, struct health *out)
+{
+    const uint32_t state = atomic_load_explicit(&root->state, memory_order_relaxed);
+    out->state = root_state_text((enum root_state)state);
+    if (!reader_ingest_alive(sources->reader, now_ns)) {
+        add_reason(out, "penstock-ingest gives no sign of life (last state: %s)", out->state);
+        return;
+    }
+    if (state != ROOT_STATE_RUNNING) {
+        add_reason(out, "penstock-ingest is %s", out->state);
+        return;
+    }
+
+    uint32_t partitions = atomic_load_explicit(&root->partition_count, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&root->worker_count, memory_order_relaxed);
+    if (partitions > ROOT_PARTITIONS_MAX) { partitions = ROOT_PARTITIONS_MAX; }
+    if (workers > partitions) { workers = partitions; }
+    for (uint32_t i = 0; i < partitions; i++) { judge_log(root, i, out); }
+    for (uint32_t i = 0; i < workers; i++) { judge_worker(sources->pages, i, now_ns, out); }
+}
+
+void health_judge(const struct health_sources *sources, uint64_t now_ns, struct health *out)
+{
+    memset(out, 0, sizeof *out);
+    out->state = "absent";
+    const struct root_page *const root = reader_root(sources->reader);
+    if (root == NULL) {
+        add_reason(out, "penstock-ingest has not started yet: there is no root page");
+    } else {
+        judge_ingest(sources, root, now_ns, out);
+    }
+    if (!sources->kafka_listening) { add_reason(out, "the Kafka port is not open"); }
+    if (sources->draining) { add_reason(out, "penstock-serve is stopping"); }
+}

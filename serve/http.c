@@ -1,0 +1,221 @@
+#include "serve/http.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "serve/listener.h"
+#include "serve/metrics.h"
+#include "serve/text.h"
+
+enum {
+    HEADERS_BYTES_MAX = 8192,
+    TIMEOUT_S = 10,
+};
+
+struct http {
+    struct http_options options;
+    struct evhttp *server;
+    uint16_t port;
+};
+
+static const char plain[] = "text/plain; charset=utf-8";
+
+static void answer(struct evhttp_request *request, int code, const char *type,
+                   const struct text *body)
+{
+    struct evkeyvalq *const headers = evhttp_request_get_output_headers(request);
+    evhttp_add_header(headers, "Content-Type", type);
+    evhttp_add_header(headers, "Cache-Control", "no-store");
+    if (body->failed) {
+        evhttp_send_reply(request, HTTP_SERVUNAVAIL, "Out of memory", NULL);
+        return;
+    }
+    struct evbuffer *const out = evhttp_request_get_output_buffer(request);
+    evbuffer_add(out, body->at, body->len_bytes);
+    evhttp_send_reply(request, code, NULL, NULL);
+}
+
+static void answer_text(struct evhttp_request *request, int code, const char *line)
+{
+    struct text body;
+    text_init(&body);
+    text_printf(&body, "%s\n", line);
+    answer(request, code, plain, &body);
+    text_deinit(&body);
+}
+
+static void judge(struct http *http, struct health *out)
+{
+    const struct reader *const reader = http->options.health->reader;
+    runtime_pages_refresh(http->options.pages, reader_partition_count(reader));
+    health_judge(http->options.health, clock_mono_ns(), out);
+}
+
+/* -------------------------------------------------------------------------------------- paths */
+
+static void on_metrics(struct http *http, struct evhttp_request *request)
+{
+    struct health health;
+    judge(http, &health);
+    const struct metrics_sources sources = {
+        .reader = http->options.health->reader,
+        .pages = http->options.pages,
+        .stats = http->options.stats,
+        .ready = health_is_ready(&health),
+        .doorbell_connected = doorbell_is_connected(http->options.doorbell),
+        .now_ns = clock_mono_ns(),
+    };
+    struct text body;
+    text_init(&body);
+    metrics_write(&sources, &body);
+    answer(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
+    text_deinit(&body);
+}
+
+static void on_livez(struct http *http, struct evhttp_request *request)
+{
+    (void)http;
+    answer_text(request, HTTP_OK, "live");
+}
+
+static void on_readyz(struct http *http, struct evhttp_request *request)
+{
+    struct health health;
+    judge(http, &health);
+    const bool ready = health_is_ready(&health);
+    answer_text(request, ready ? HTTP_OK : HTTP_SERVUNAVAIL, ready ? "ready" : health.reasons[0]);
+}
+
+static void on_healthz(struct http *http, struct evhttp_request *request)
+{
+    struct health health;
+    struct text body;
+    judge(http, &health);
+    text_init(&body);
+    text_printf(&body, "{\"node\":\"");
+    text_json(&body, http->options.node);
+    text_printf(&body, "\",\"version\":\"%s\",\"ready\":%s,\"ingest\":\"%s\",\"reasons\":[",
+                PENSTOCK_VERSION, health_is_ready(&health) ? "true" : "false", health.state);
+    for (size_t i = 0; i < health.reason_count; i++) {
+        text_printf(&body, "%s\"", i > 0 ? "," : "");
+        text_json(&body, health.reasons[i]);
+        text_printf(&body, "\"");
+    }
+    text_printf(&body, "%s]}\n", health.reasons_cut ? ",\"and more\"" : "");
+    answer(request, health_is_ready(&health) ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json",
+           &body);
+    text_deinit(&body);
+}
+
+static void on_page(struct http *http, struct evhttp_request *request)
+{
+    struct health health;
+    struct text body;
+    judge(http, &health);
+    text_init(&body);
+    text_printf(&body, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
+    text_html(&body, http->options.node);
+    text_printf(&body, " - Penstock</title></head><body>\n<h1>");
+    text_html(&body, http->options.node);
+    text_printf(&body, "</h1>\n<p>Penstock %s. penstock-ingest is %s; this node is %s.</p>\n<ul>\n",
+                PENSTOCK_VERSION, health.state,
+                health_is_ready(&health) ? "ready" : "<strong>not ready</strong>");
+    for (size_t i = 0; i < health.reason_count; i++) {
+        text_printf(&body, "<li>");
+        text_html(&body, health.reasons[i]);
+        text_printf(&body, "</li>\n");
+    }
+    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
+                       "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"
+                       "</body></html>\n");
+    answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
+    text_deinit(&body);
+}
+
+/* ----------------------------------------------------------------------------------- dispatch */
+
+static const struct {
+    const char *path;
+    void (*serve)(struct http *http, struct evhttp_request *request);
+} paths[] = {
+    {"/", on_page},         {"/metrics", on_metrics}, {"/livez", on_livez},
+    {"/readyz", on_readyz}, {"/healthz", on_healthz},
+};
+
+static void on_request(struct evhttp_request *request, void *argument)
+{
+    struct http *const http = argument;
+    serve_stats_add(http->options.stats, SERVE_http_requests, 1);
+    const enum evhttp_cmd_type method = evhttp_request_get_command(request);
+    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
+        answer_text(request, HTTP_BADMETHOD, "only GET and HEAD");
+        return;
+    }
+    const struct evhttp_uri *const uri = evhttp_request_get_evhttp_uri(request);
+    const char *const path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+    for (size_t i = 0; path != NULL && i < ARRAY_COUNT(paths); i++) {
+        if (strcmp(path, paths[i].path) == 0) {
+            paths[i].serve(http, request);
+            return;
+        }
+    }
+    answer_text(request, HTTP_NOTFOUND, "no such page; see /");
+}
+
+/* --------------------------------------------------------------------------------------- life */
+
+static uint16_t socket_port(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len_bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &len_bytes) != 0) { return 0; }
+    const bool v6 = address.ss_family == AF_INET6;
+    return ntohs(v6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
+                    : ((const struct sockaddr_in *)&address)->sin_port);
+}
+
+enum status http_create(const struct http_options *options, struct http **out)
+{
+    *out = NULL;
+    struct http *const http = calloc(1, sizeof *http);
+    if (http == NULL) { return STATUS_NO_MEMORY; }
+    http->options = *options;
+    http->server = evhttp_new(options->base);
+    const int fd = http->server != NULL
+                       ? listener_bind(options->host, options->port, "administrators (serve.admin)")
+                       : -1;
+    if (fd < 0) {
+        http_destroy(http);
+        return STATUS_IO;
+    }
+    http->port = socket_port(fd);
+    if (evhttp_accept_socket(http->server, fd) != 0) {
+        close(fd);
+        http_destroy(http);
+        return STATUS_IO;
+    }
+    /* Every method comes to us: evhttp's own answer to others is 501, without a word. */
+    evhttp_set_allowed_methods(http->server, 0xffff);
+    evhttp_set_max_headers_size(http->server, HEADERS_BYTES_MAX);
+    evhttp_set_max_body_size(http->server, HEADERS_BYTES_MAX);
+    evhttp_set_timeout(http->server, TIMEOUT_S);
+    evhttp_set_gencb(http->server, on_request, http);
+    *out = http;
+    return STATUS_OK;
+}
+
+void http_destroy(struct http *http)
+{
+    if (http == NULL) { return; }
+    if (http->server != NULL) { evhttp_free(http->server); }
+    free(http);
+}
+
+uint16_t http_port(const struct http *http) { return http->port; }

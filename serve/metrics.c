@@ -1,0 +1,463 @@
+#include "serve/metrics.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/endian.h"
+#include "serve/kafka_api.h"
+#include "serve/text.h"
+
+/* Only where jemalloc is linked (not under a sanitizer). */
+extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new_value,
+                   size_t new_bytes) __attribute__((weak));
+
+enum {
+    /* Buckets end at powers of two nanoseconds, where the histogram's own do: 33 us to 4.3 s. */
+    BUCKET_EXPONENT_FIRST = 15,
+    BUCKET_EXPONENT_LAST = 32,
+};
+
+static void family(struct text *out, const char *name, const char *type, const char *help)
+{
+    text_printf(out, "# HELP penstock_%s %s\n# TYPE penstock_%s %s\n", name, help, name, type);
+}
+
+static uint32_t partition_count(const struct metrics_sources *sources)
+{
+    return reader_partition_count(sources->reader);
+}
+
+/* ------------------------------------------------------------------------ counters of a worker */
+
+static void worker_counter(const struct metrics_sources *sources, struct text *out,
+                           const char *name, const char *labels, enum stats_counter counter)
+{
+    for (uint32_t i = 0; i < partition_count(sources); i++) {
+        const struct stats_page *const page = runtime_pages_stats(sources->pages, i);
+        if (page == NULL) { continue; }
+        text_printf(out, "penstock_%s{worker=\"%u\"%s} %" PRIu64 "\n", name, i, labels,
+                    page->counters[counter]);
+    }
+}
+
+/* One sample a counter of the group and worker; the counter's name without `prefix` is its kind. */
+static void outcome_group(const struct metrics_sources *sources, struct text *out,
+                          const char *family_name, enum stats_group group, const char *outcome,
+                          const char *prefix)
+{
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++) {
+        const struct stats_counter_facts *const facts = &stats_counter_facts[i];
+        if (facts->group != group) { continue; }
+        char labels[128];
+        snprintf(labels, sizeof labels, ",outcome=\"%s\",kind=\"%s\"", outcome,
+                 facts->name + strlen(prefix));
+        worker_counter(sources, out, family_name, labels, (enum stats_counter)i);
+    }
+}
+
+static void ledger_counters(const struct metrics_sources *sources, struct text *out)
+{
+    family(out, "frames_total", "counter", "Frames by what became of them; each has one outcome.");
+    outcome_group(sources, out, "frames_total", STATS_GROUP_PASSED, "passed", "frames_");
+    outcome_group(sources, out, "frames_total", STATS_GROUP_MALFORMED, "malformed", "frames_");
+    outcome_group(sources, out, "frames_total", STATS_GROUP_FOREIGN, "foreign", "frames_");
+
+    family(out, "records_total", "counter",
+           "Records by what became of them; each has one outcome.");
+    outcome_group(sources, out, "records_total", STATS_GROUP_STORED, "stored", "records_");
+    outcome_group(sources, out, "records_total", STATS_GROUP_DROPPED, "dropped", "records_");
+    outcome_group(sources, out, "records_total", STATS_GROUP_REFUSED, "refused", "records_");
+    outcome_group(sources, out, "records_total", STATS_GROUP_LOST, "lost", "records_");
+}
+
+static const char cycles_prefix[] = "worker_cycles_";
+
+static bool counts_cycles(const struct stats_counter_facts *facts)
+{
+    return strncmp(facts->name, cycles_prefix, sizeof cycles_prefix - 1) == 0;
+}
+
+/* Busy and empty turns make all cycles; the stages divide the busy ones. */
+static bool counts_turns(const struct stats_counter_facts *facts)
+{
+    const char *const rest = facts->name + sizeof cycles_prefix - 1;
+    return strcmp(rest, "busy") == 0 || strcmp(rest, "empty") == 0;
+}
+
+static void cycle_counters(const struct metrics_sources *sources, struct text *out,
+                           const char *family_name, const char *label, bool turns)
+{
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++) {
+        const struct stats_counter_facts *const facts = &stats_counter_facts[i];
+        if (!counts_cycles(facts) || counts_turns(facts) != turns) { continue; }
+        char labels[64];
+        snprintf(labels, sizeof labels, ",%s=\"%s\"", label,
+                 facts->name + sizeof cycles_prefix - 1);
+        worker_counter(sources, out, family_name, labels, (enum stats_counter)i);
+    }
+}
+
+static bool is_plain(const struct stats_counter_facts *facts)
+{
+    switch (facts->group) {
+    case STATS_GROUP_FRAMES:
+    case STATS_GROUP_RECORDS:
+    case STATS_GROUP_COPIES: return true;
+    case STATS_GROUP_NOTE: return !counts_cycles(facts);
+    default: return false; /* in frames_total or records_total */
+    }
+}
+
+static void plain_counters(const struct metrics_sources *sources, struct text *out)
+{
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++) {
+        const struct stats_counter_facts *const facts = &stats_counter_facts[i];
+        if (!is_plain(facts)) { continue; }
+        char name[128];
+        snprintf(name, sizeof name, "%s_total", facts->name);
+        family(out, name, "counter", facts->help);
+        worker_counter(sources, out, name, "", (enum stats_counter)i);
+    }
+}
+
+static void write_worker_counters(const struct metrics_sources *sources, struct text *out)
+{
+    ledger_counters(sources, out);
+    plain_counters(sources, out);
+    family(out, "worker_turn_cycles_total", "counter", "TSC cycles by kind of turn.");
+    cycle_counters(sources, out, "worker_turn_cycles_total", "turns", true);
+    family(out, "worker_stage_cycles_total", "counter", "TSC cycles of busy turns by stage.");
+    cycle_counters(sources, out, "worker_stage_cycles_total", "stage", false);
+}
+
+/* -------------------------------------------------------------------------- gauges of a worker */
+
+struct worker_gauge {
+    const char *name;
+    const char *help;
+    double (*value)(const struct metrics_sources *sources, const struct stats_page *page);
+};
+
+static double gauge_records(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->records_in_flight;
+}
+
+static double gauge_commits(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->commits_in_flight;
+}
+
+static double gauge_buffers(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->buffers_free;
+}
+
+static double age_seconds(uint64_t now_ns, uint64_t then_ns)
+{
+    return now_ns > then_ns ? (double)(now_ns - then_ns) / NS_PER_S : 0;
+}
+
+static double gauge_heartbeat(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    return age_seconds(sources->now_ns, page->heartbeat_ns);
+}
+
+static double gauge_frequency(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->cycles_per_second;
+}
+
+static double gauge_frames_residue(const struct metrics_sources *sources,
+                                   const struct stats_page *page)
+{
+    struct ledger ledger;
+    (void)sources;
+    ledger_of(page, &ledger);
+    return (double)ledger.frames_residue;
+}
+
+static double gauge_records_residue(const struct metrics_sources *sources,
+                                    const struct stats_page *page)
+{
+    struct ledger ledger;
+    (void)sources;
+    ledger_of(page, &ledger);
+    return (double)ledger.records_residue;
+}
+
+static const struct worker_gauge worker_gauges[] = {
+    {"records_in_flight", "Records decoded and not yet durable.", gauge_records},
+    {"commits_in_flight", "Commits handed to the disk and not yet durable.", gauge_commits},
+    {"buffers_free", "Packet buffers left in the pool.", gauge_buffers},
+    {"worker_heartbeat_age_seconds", "Since the worker's last turn.", gauge_heartbeat},
+    {"worker_cycles_per_second", "TSC frequency of the worker's core.", gauge_frequency},
+    {"ledger_frames_residue", "Frames without an outcome: 0 when quiescent.", gauge_frames_residue},
+    {"ledger_records_residue", "Records without an outcome: 0 when quiescent.",
+     gauge_records_residue},
+};
+
+static void write_worker_gauges(const struct metrics_sources *sources, struct text *out)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(worker_gauges); i++) {
+        const struct worker_gauge *const gauge = &worker_gauges[i];
+        family(out, gauge->name, "gauge", gauge->help);
+        for (uint32_t worker = 0; worker < partition_count(sources); worker++) {
+            const struct stats_page *const page = runtime_pages_stats(sources->pages, worker);
+            if (page == NULL) { continue; }
+            text_printf(out, "penstock_%s{worker=\"%u\"} %.17g\n", gauge->name, worker,
+                        gauge->value(sources, page));
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------- histograms */
+
+/* The total is summed here: a count that is written meanwhile may not fit the buckets. */
+static void write_histogram(struct text *out, const char *name, uint32_t worker,
+                            const struct histogram *histogram)
+{
+    uint64_t count = 0;
+    uint32_t bucket = 0;
+    for (unsigned i = BUCKET_EXPONENT_FIRST; i <= BUCKET_EXPONENT_LAST; i++) {
+        const uint64_t end_ns = UINT64_C(1) << i;
+        while (bucket < HISTOGRAM_BUCKET_COUNT && histogram_bucket_end_ns(bucket) <= end_ns) {
+            count += histogram->buckets[bucket];
+            bucket++;
+        }
+        text_printf(out, "penstock_%s_bucket{worker=\"%u\",le=\"%.9f\"} %" PRIu64 "\n", name,
+                    worker, (double)end_ns / NS_PER_S, count);
+    }
+    for (; bucket < HISTOGRAM_BUCKET_COUNT; bucket++) { count += histogram->buckets[bucket]; }
+    text_printf(out, "penstock_%s_bucket{worker=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", name, worker,
+                count);
+    text_printf(out, "penstock_%s_sum{worker=\"%u\"} %.9f\n", name, worker,
+                (double)histogram->sum_ns / NS_PER_S);
+    text_printf(out, "penstock_%s_count{worker=\"%u\"} %" PRIu64 "\n", name, worker, count);
+}
+
+static void write_histograms(const struct metrics_sources *sources, struct text *out)
+{
+    static const char durable[] = "receive_to_durable_seconds";
+    static const char enter[] = "disk_enter_seconds";
+    family(out, durable, "histogram", "From a record's burst to its commit's durability.");
+    for (uint32_t i = 0; i < partition_count(sources); i++) {
+        const struct stats_page *const page = runtime_pages_stats(sources->pages, i);
+        if (page != NULL) { write_histogram(out, durable, i, &page->receive_to_durable); }
+    }
+    family(out, enter, "histogram", "One io_uring_enter call.");
+    for (uint32_t i = 0; i < partition_count(sources); i++) {
+        const struct stats_page *const page = runtime_pages_stats(sources->pages, i);
+        if (page != NULL) { write_histogram(out, enter, i, &page->disk_enter); }
+    }
+}
+
+/* ------------------------------------------------------------------------------ node and ports */
+
+struct port_field {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t position; /* in struct node_port */
+    bool is_64_bits;
+};
+
+static const struct port_field port_fields[] = {
+    {"port_received_frames_total", "counter", "Frames the port handed over since start.",
+     offsetof(struct node_port, received_frames), true},
+    {"port_missed_frames_total", "counter", "Frames the port lost because its queue was full.",
+     offsetof(struct node_port, missed_frames), true},
+    {"port_no_buffer_frames_total", "counter", "Frames the port lost for want of a buffer.",
+     offsetof(struct node_port, no_buffer_frames), true},
+    {"port_error_frames_total", "counter", "Frames the port found damaged.",
+     offsetof(struct node_port, error_frames), true},
+    {"port_sent_frames_total", "counter", "Frames sent.", offsetof(struct node_port, sent_frames),
+     true},
+    {"port_send_dropped_frames_total", "counter", "Frames that the port did not take for sending.",
+     offsetof(struct node_port, send_dropped_frames), true},
+    {"port_earlier_lost_frames_total", "counter", "Frames lost before the last restart.",
+     offsetof(struct node_port, earlier_lost_frames), true},
+    {"port_loss_known", "gauge", "0: this driver cannot tell what it lost.",
+     offsetof(struct node_port, loss_known), false},
+    {"port_link_up", "gauge", "1: the link is up.", offsetof(struct node_port, link_up), false},
+};
+
+static uint64_t port_value(const struct node_port *port, const struct port_field *field)
+{
+    const uint8_t *const at = (const uint8_t *)port + field->position;
+    return field->is_64_bits ? load_le64(at) : load_le32(at);
+}
+
+static void write_ports(const struct node_page *node, struct text *out)
+{
+    const uint32_t count = node->port_count <= NODE_PORTS_MAX ? node->port_count : NODE_PORTS_MAX;
+    for (size_t i = 0; i < ARRAY_COUNT(port_fields); i++) {
+        family(out, port_fields[i].name, port_fields[i].type, port_fields[i].help);
+        for (uint32_t k = 0; k < count; k++) {
+            struct node_port port = node->ports[k]; /* a copy: the names must end */
+            port.name[sizeof port.name - 1] = '\0';
+            port.driver[sizeof port.driver - 1] = '\0';
+            text_printf(out, "penstock_%s{port=\"", port_fields[i].name);
+            text_label(out, port.name);
+            text_printf(out, "\",driver=\"");
+            text_label(out, port.driver);
+            text_printf(out, "\"} %" PRIu64 "\n", port_value(&port, &port_fields[i]));
+        }
+    }
+}
+
+static void write_value(struct text *out, const char *name, const char *type, const char *help,
+                        uint64_t value)
+{
+    family(out, name, type, help);
+    text_printf(out, "penstock_%s %" PRIu64 "\n", name, value);
+}
+
+static void write_node(const struct metrics_sources *sources, struct text *out)
+{
+    const struct node_page *const node = runtime_pages_node(sources->pages);
+    if (node == NULL) { return; }
+    write_ports(node, out);
+    write_value(out, "packet_memory_bytes", "gauge", "Memory for packet buffers.",
+                node->memory_bytes);
+    write_value(out, "rules", "gauge", "Rules in force.", node->rule_count);
+    write_value(out, "rules_epoch", "gauge", "Rises whenever other rules come into force.",
+                node->rules_epoch);
+    write_value(out, "restarts_after_crash_total", "counter",
+                "Starts that found no orderly stop before them.", node->restarts_after_crash);
+    write_value(out, "notes_lost_total", "counter", "Log lines that workers could not hand over.",
+                node->notes_lost);
+    write_value(out, "records_expired_total", "counter", "Records removed by retention.",
+                node->entries_expired);
+    write_value(out, "segments_expired_total", "counter", "Segments removed by retention.",
+                node->segments_expired);
+    write_value(out, "expired_bytes_total", "counter", "Bytes of segments removed by retention.",
+                node->expired_bytes);
+}
+
+static void write_state(const struct metrics_sources *sources, struct text *out)
+{
+    const struct root_page *const root = reader_root(sources->reader);
+    family(out, "build_info", "gauge", "Always 1; the version is in the label.");
+    text_printf(out, "penstock_build_info{version=\"%s\"} 1\n", PENSTOCK_VERSION);
+    write_value(out, "ready", "gauge", "1: /readyz says yes.", sources->ready);
+    write_value(out, "doorbell_connected", "gauge", "1: ingest wakes this process.",
+                sources->doorbell_connected);
+    if (root == NULL) { return; }
+
+    const uint32_t state = atomic_load_explicit(&root->state, memory_order_relaxed);
+    const uint64_t beat_ns = atomic_load_explicit(&root->heartbeat_ns, memory_order_relaxed);
+    family(out, "ingest_state", "gauge", "Always 1; what penstock-ingest says it does.");
+    text_printf(out, "penstock_ingest_state{state=\"%s\"} 1\n",
+                root_state_text((enum root_state)state));
+    family(out, "ingest_heartbeat_age_seconds", "gauge", "Since penstock-ingest's last heartbeat.");
+    text_printf(out, "penstock_ingest_heartbeat_age_seconds %.3f\n",
+                age_seconds(sources->now_ns, beat_ns));
+    write_value(out, "ingest_incarnation", "gauge", "Rises by one at every start of ingest.",
+                atomic_load_explicit(&root->incarnation, memory_order_relaxed));
+}
+
+/* ------------------------------------------------------------------------------------- topics */
+
+static void write_watermark(const struct metrics_sources *sources, struct text *out,
+                            const char *name, const char *help, bool high)
+{
+    family(out, name, "gauge", help);
+    for (size_t topic = 0; topic < reader_topic_count(sources->reader); topic++) {
+        for (uint32_t i = 0; i < partition_count(sources); i++) {
+            struct reader_watermarks marks;
+            reader_watermarks(sources->reader, topic, i, &marks);
+            if (marks.high_watermark == 0) { continue; } /* never seen there */
+            text_printf(out, "penstock_%s{topic=\"", name);
+            text_label(out, reader_topic_name(sources->reader, topic));
+            text_printf(out, "\",partition=\"%u\"} %" PRIu64 "\n", i,
+                        high ? marks.high_watermark : marks.log_start);
+        }
+    }
+}
+
+static void write_topics(const struct metrics_sources *sources, struct text *out)
+{
+    write_watermark(sources, out, "topic_high_watermark",
+                    "Next offset of a partition to become durable.", true);
+    write_watermark(sources, out, "topic_log_start", "First offset of a partition still there.",
+                    false);
+}
+
+/* --------------------------------------------------------------------------- penstock-serve */
+
+static void write_serve_counters(const struct serve_stats *stats, struct text *out)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+    } facts[SERVE_COUNTER_COUNT] = {
+#define X(name, help) {#name, help},
+        SERVE_COUNTERS(X)
+#undef X
+    };
+    for (size_t i = 0; i < SERVE_COUNTER_COUNT; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "serve_%s_total", facts[i].name);
+        write_value(out, name, "counter", facts[i].help, stats->counters[i]);
+    }
+}
+
+static void write_serve(const struct serve_stats *stats, struct text *out)
+{
+    write_serve_counters(stats, out);
+    family(out, "serve_requests_total", "counter", "Kafka requests by API.");
+    for (size_t i = 0; i < kafka_api_count(); i++) {
+        text_printf(out, "penstock_serve_requests_total{api=\"%s\"} %" PRIu64 "\n",
+                    kafka_api_at(i)->name, stats->requests[i]);
+    }
+    write_value(out, "serve_connections_open", "gauge", "Kafka connections.",
+                stats->connections_open);
+    write_value(out, "serve_fetches_waiting", "gauge", "Fetches that wait for data.",
+                stats->fetches_waiting);
+    write_value(out, "serve_answer_bytes", "gauge", "Memory of answers being built or sent.",
+                stats->answer_bytes_held);
+    write_value(out, "serve_cache_bytes", "gauge", "Cold batches held in memory.",
+                stats->cache_bytes);
+}
+
+static void write_allocator(struct text *out)
+{
+    static const struct {
+        const char *statistic;
+        const char *name;
+        const char *help;
+    } gauges[] = {
+        {"stats.allocated", "serve_allocated_bytes", "Bytes that penstock-serve allocated."},
+        {"stats.resident", "serve_allocator_resident_bytes", "Resident bytes of its allocator."},
+        {"stats.mapped", "serve_allocator_mapped_bytes", "Mapped bytes of its allocator."},
+    };
+    if (mallctl == NULL) { return; }
+    uint64_t epoch = 1; /* writing it refreshes the statistics */
+    if (mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) != 0) { return; }
+    for (size_t i = 0; i < ARRAY_COUNT(gauges); i++) {
+        size_t value = 0;
+        size_t value_bytes = sizeof value;
+        if (mallctl(gauges[i].statistic, &value, &value_bytes, NULL, 0) != 0) { continue; }
+        write_value(out, gauges[i].name, "gauge", gauges[i].help, value);
+    }
+}
+
+void metrics_write(const struct metrics_sources *sources, struct text *out)
+{
+    write_state(sources, out);
+    write_worker_counters(sources, out);
+    write_worker_gauges(sources, out);
+    write_histograms(sources, out);
+    write_node(sources, out);
+    write_topics(sources, out);
+    write_serve(sources->stats, out);
+    write_allocator(out);
+}
