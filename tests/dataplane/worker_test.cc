@@ -329,17 +329,19 @@ TEST_F(WorkerTest, GivesFramesBackWhenAllTheirRecordsAreDropped)
 
 TEST_F(WorkerTest, WaitsForTheLingerBeforeItClosesACommit)
 {
-    PutLines("one");
+    worker_turn(worker_.get(), now_); // opens the log: its header and topics are written
+    const uint64_t opened = sim_disk_write_count(disk_.get());
 
+    PutLines("one");
     worker_turn(worker_.get(), now_);
     now_.mono_ns += 2 * NS_PER_MS - 1;
     worker_turn(worker_.get(), now_);
-    EXPECT_EQ(sim_disk_write_count(disk_.get()), 0U);
+    EXPECT_EQ(sim_disk_write_count(disk_.get()), opened);
 
     now_.mono_ns += 1;
     worker_turn(worker_.get(), now_);
     worker_turn(worker_.get(), now_);
-    EXPECT_GT(sim_disk_write_count(disk_.get()), 0U);
+    EXPECT_EQ(sim_disk_write_count(disk_.get()), opened + 1);
     Settle();
 }
 
@@ -426,7 +428,7 @@ TEST_F(WorkerTest, AnswersAnArpRequest)
 
 TEST_F(WorkerTest, AfterAStopWhatWasReceivedIsDurableAndTheSegmentSealed)
 {
-    for (int i = 0; i < 100; i++) { PutLines(std::to_string(i)); }
+    for (int i = 0; i < 1000; i++) { PutLines(std::to_string(i)); }
     worker_turn(worker_.get(), now_);
     worker_request_stop(worker_.get());
 
@@ -437,7 +439,8 @@ TEST_F(WorkerTest, AfterAStopWhatWasReceivedIsDurableAndTheSegmentSealed)
 
     EXPECT_TRUE(worker_is_done(worker_.get()));
     EXPECT_EQ(Stored(log_topics_[0]).size(), Counter(STATS_records_in));
-    EXPECT_EQ(Counter(STATS_frames_received), 64U); // the burst in hand, not the queue behind it
+    EXPECT_GE(Counter(STATS_records_in), 64U);
+    EXPECT_LE(Counter(STATS_records_in), 128U); // the burst in hand, not the queue behind it
     EXPECT_EQ(Counter(STATS_segments_sealed), 1U);
     ExpectLedgerAddsUp();
     for (; sim_packets_waiting(packets_.get()) > 0;) { // the simulated NIC's queue
