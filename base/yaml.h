@@ -3,6 +3,8 @@
  * Purpose  What configuration and rules are read from. libyaml does the parsing; this keeps the
  *          places, and refuses what makes YAML treacherous: duplicate keys, anchors, aliases, tags,
  *          several documents, keys that are no scalars, nesting beyond 64.
+ *          A scalar is its text: whether `no`, `0x1f` or `12` is a word or a number is for the
+ *          reader of the key to say, never for YAML.
  * Owns     The tree, until yaml_destroy. Threads: one at a time; cold code only. */
 #pragma once
 
@@ -36,7 +38,8 @@ struct yaml; /* opaque */
 /* Reads `path` (at most 16 MiB). NULL when it cannot be read or is no acceptable YAML: then
  * `diagnostics` says why. The root of an empty file is an empty map. */
 struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics);
-/* The same for text in memory; `name` stands for the file in messages and must outlive the tree. */
+/* The same for text in memory; `name` stands for the file in messages. The tree keeps no pointer to
+ * either. */
 struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name,
                             struct diagnostics *diagnostics);
 void yaml_destroy(struct yaml *yaml);

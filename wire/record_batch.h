@@ -38,20 +38,50 @@ struct record_batch_header {
     int32_t record_count;
 };
 
-/* Bytes of one record once encoded, length prefix included; headers_bytes is
- * the sum of record_batch_record_header_bytes over its header_count headers. key_bytes -1: null. */
-size_t record_batch_record_bytes(int64_t timestamp_delta_ms, int64_t offset_delta,
-                                 int64_t key_bytes, size_t value_bytes, size_t header_count,
-                                 size_t headers_bytes);
+/* The part of a record's length that does not depend on its place in the batch: key, value and
+ * headers with their lengths. headers_bytes is the sum of record_batch_record_header_bytes over
+ * header_count headers; key_bytes -1: null. */
+size_t record_batch_payload_bytes(int64_t key_bytes, size_t value_bytes, size_t header_count,
+                                  size_t headers_bytes);
 size_t record_batch_record_header_bytes(struct bytes name, struct bytes value);
 
-/* Writes the 61 bytes at `at`, all fields but crc32c, which the caller patches (offset 17,
- * big-endian) once the records behind it are there. */
+/* A record's length as its length prefix says it: payload, attributes and the two deltas. */
+static inline size_t record_batch_body_bytes(int64_t timestamp_delta_ms, int64_t offset_delta,
+                                             size_t payload_bytes)
+{
+    return 1 + varint64_bytes(timestamp_delta_ms) + varint64_bytes(offset_delta) + payload_bytes;
+}
+
+/* The same with the length prefix in front. */
+static inline size_t record_batch_record_bytes(size_t body_bytes)
+{
+    return varint64_bytes((int64_t)body_bytes) + body_bytes;
+}
+
+struct record_batch_parts {
+    size_t body_bytes; /* by record_batch_body_bytes: what the length prefix says */
+    int64_t timestamp_delta_ms;
+    int64_t offset_delta;
+    struct bytes key;   /* null: none */
+    struct bytes value; /* null is written as empty: our records have no null value */
+    size_t header_count;
+};
+
+/* Writes one record up to and including its header count; the headers follow by
+ * record_batch_record_header_encode. `at` has the room that the sizes above promised: nothing is
+ * checked here, once a record. Both answer the first byte behind what they wrote. */
+uint8_t *record_batch_record_encode(const struct record_batch_parts *parts, uint8_t *at);
+uint8_t *record_batch_record_header_encode(struct bytes name, struct bytes value, uint8_t *at);
+
+/* Writes the 61 bytes at `at`, all fields but crc32c, which the caller adds by
+ * record_batch_crc_patch once the records behind it are there. */
 void record_batch_header_encode(const struct record_batch_header *header, uint8_t *at);
+void record_batch_crc_patch(uint8_t *batch, uint32_t crc);
 
 /* Reads and checks the header of the batch at the front of `bytes`: magic 2, a length that lies
- * inside `bytes`, counts that fit. STATUS_TRUNCATED, STATUS_CORRUPT, STATUS_UNSUPPORTED (magic or a
- * compressed or control batch). */
+ * inside `bytes`, counts that fit. STATUS_TRUNCATED, STATUS_CORRUPT, STATUS_UNSUPPORTED (another
+ * magic, or any attribute: we write none, so compressed, control and LogAppendTime batches are not
+ * ours). */
 MUST_CHECK enum status record_batch_header_decode(struct bytes bytes,
                                                   struct record_batch_header *out);
 
@@ -61,8 +91,8 @@ bool record_batch_crc_holds(struct bytes batch);
 struct record_batch_record {
     int64_t offset;
     int64_t timestamp_ms;
-    struct bytes key; /* null: none */
-    struct bytes value;
+    struct bytes key;     /* null: none */
+    struct bytes value;   /* null is possible: a tombstone of someone else's */
     struct bytes headers; /* still encoded; record_batch_next_header reads them */
     uint32_t header_count;
 };
@@ -71,6 +101,7 @@ struct record_batch_walk {
     struct bytes rest;
     struct record_batch_header header;
     uint32_t left;
+    int64_t offset_delta_min; /* offsets rise strictly; gaps are legal */
 };
 
 /* Starts walking the records of a batch that header_decode accepted. */
@@ -79,7 +110,8 @@ void record_batch_walk_begin(struct record_batch_walk *walk, struct bytes batch,
 /* STATUS_OK, STATUS_NOT_FOUND behind the last one, STATUS_CORRUPT (then walk no further). */
 MUST_CHECK enum status record_batch_next(struct record_batch_walk *walk,
                                          struct record_batch_record *out);
-/* Takes the next header from record->headers; STATUS_NOT_FOUND behind the last. */
+/* Takes the next header from record->headers; STATUS_NOT_FOUND behind the last, STATUS_CORRUPT when
+ * the headers do not fill exactly the rest of the record. */
 MUST_CHECK enum status record_batch_next_header(struct record_batch_record *record,
                                                 struct bytes *name, struct bytes *value);
 

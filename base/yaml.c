@@ -1,0 +1,498 @@
+#include "base/yaml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "base/allocate.h"
+#include "base/invariant.h"
+
+enum {
+    YAML_BYTES_MAX = 16 * 1024 * 1024,
+    YAML_DEPTH_MAX = 64,
+    YAML_BLOCK_BYTES = 16 * 1024,
+};
+
+/* The tree is many small pieces that go at once: they come from a chain of blocks. */
+struct yaml_block {
+    struct yaml_block *next;
+    size_t used_bytes;
+    size_t capacity_bytes;
+    max_align_t memory[];
+};
+
+struct yaml {
+    struct yaml_block *blocks;
+    const char *name;
+    const struct yaml_node *root;
+};
+
+/* One reading of one file. A syntax error ends it; what else is wrong is said, and it goes on. */
+struct yaml_reading {
+    struct yaml *yaml;
+    struct diagnostics *diagnostics;
+    yaml_parser_t parser;
+    const char *text;
+    size_t len_bytes;
+    bool broken; /* no further event can be had */
+};
+
+struct yaml_items {
+    const struct yaml_node **at;
+    size_t count;
+    size_t capacity;
+};
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+static void *yaml_take(struct yaml *yaml, size_t len_bytes)
+{
+    const size_t whole_bytes = (len_bytes + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
+    struct yaml_block *block = yaml->blocks;
+    if (block == NULL || whole_bytes > block->capacity_bytes - block->used_bytes) {
+        const size_t capacity_bytes =
+            whole_bytes > YAML_BLOCK_BYTES ? whole_bytes : YAML_BLOCK_BYTES;
+        block = allocate_zeroed(1, sizeof *block + capacity_bytes);
+        block->capacity_bytes = capacity_bytes;
+        block->next = yaml->blocks;
+        yaml->blocks = block;
+    }
+    void *const out = (char *)block->memory + block->used_bytes;
+    block->used_bytes += whole_bytes;
+    return out;
+}
+
+static const char *yaml_keep_text(struct yaml *yaml, const char *text, size_t len_bytes)
+{
+    char *const copy = yaml_take(yaml, len_bytes + 1);
+    memcpy(copy, text, len_bytes);
+    return copy; /* blocks are zeroed: the end mark is there */
+}
+
+static void items_add(struct yaml_items *items, const struct yaml_node *node)
+{
+    if (items->count == items->capacity) {
+        items->capacity = items->capacity * 2 + 8;
+        items->at = allocate_again(items->at, items->capacity, sizeof items->at[0]);
+    }
+    items->at[items->count++] = node;
+}
+
+/* Moves the items into the tree. */
+static const struct yaml_node *const *items_keep(struct yaml *yaml, struct yaml_items *items)
+{
+    const size_t len_bytes = items->count * sizeof items->at[0];
+    const struct yaml_node **const kept = yaml_take(yaml, len_bytes);
+    if (len_bytes > 0) { memcpy(kept, items->at, len_bytes); }
+    free(items->at);
+    return kept;
+}
+
+/* ---- what libyaml says ------------------------------------------------------------------------
+ */
+
+static struct file_place place_of(const struct yaml_reading *reading, const yaml_mark_t *mark)
+{
+    return (struct file_place){reading->yaml->name, (uint32_t)mark->line + 1,
+                               (uint32_t)mark->column + 1};
+}
+
+/* A reader error (bytes that are no UTF-8) comes with an offset only. */
+static struct file_place place_of_offset(const struct yaml_reading *reading, size_t offset)
+{
+    struct file_place place = {reading->yaml->name, 1, 1};
+    for (size_t i = 0; i < offset && i < reading->len_bytes; i++) {
+        place.column++;
+        if (reading->text[i] == '\n') {
+            place.line++;
+            place.column = 1;
+        }
+    }
+    return place;
+}
+
+/* The most common mistake, which libyaml calls "a character that cannot start any token". */
+static bool line_is_indented_by_tab(const struct yaml_reading *reading, size_t line)
+{
+    const char *at = reading->text;
+    const char *const end = at + reading->len_bytes;
+    for (; line > 0 && at != NULL; line--) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (at != NULL) { at++; }
+    }
+    if (at == NULL) { return false; }
+    while (at < end && *at == ' ') { at++; }
+    return at < end && *at == '\t';
+}
+
+static void say_syntax_error(struct yaml_reading *reading)
+{
+    const yaml_parser_t *const parser = &reading->parser;
+    const char *const problem = parser->problem != NULL ? parser->problem : "no memory";
+    if (parser->error == YAML_READER_ERROR) {
+        diagnostics_error(reading->diagnostics, place_of_offset(reading, parser->problem_offset),
+                          "not valid text: %s; a YAML file is UTF-8", problem);
+        return;
+    }
+
+    const struct file_place place = place_of(reading, &parser->problem_mark);
+    if (line_is_indented_by_tab(reading, parser->problem_mark.line)) {
+        diagnostics_error(reading->diagnostics, place, "a tab; YAML is indented by spaces only");
+    } else if (parser->context != NULL) {
+        diagnostics_error(reading->diagnostics, place, "not valid YAML: %s, %s", parser->context,
+                          problem);
+    } else {
+        diagnostics_error(reading->diagnostics, place, "not valid YAML: %s", problem);
+    }
+}
+
+/* The next event, which the caller deletes; false ends the reading. */
+static bool next_event(struct yaml_reading *reading, yaml_event_t *out)
+{
+    if (reading->broken) { return false; }
+    if (yaml_parser_parse(&reading->parser, out) == 1) { return true; }
+    say_syntax_error(reading);
+    reading->broken = true;
+    return false;
+}
+
+/* ---- from events to nodes ---------------------------------------------------------------------
+ */
+
+static void refuse_anchor_and_tag(struct yaml_reading *reading, const yaml_event_t *event,
+                                  const yaml_char_t *anchor, const yaml_char_t *tag)
+{
+    const struct file_place place = place_of(reading, &event->start_mark);
+    if (anchor != NULL) {
+        diagnostics_error(reading->diagnostics, place,
+                          "anchor '&%s' is not accepted here; write the value out", anchor);
+    }
+    if (tag != NULL) {
+        diagnostics_error(reading->diagnostics, place,
+                          "tag '%s' is not accepted here; quote the value if it is text", tag);
+    }
+}
+
+static struct yaml_node *node_create(struct yaml_reading *reading, enum yaml_kind kind,
+                                     const yaml_event_t *event)
+{
+    struct yaml_node *const node = yaml_take(reading->yaml, sizeof *node);
+    node->kind = kind;
+    node->place = place_of(reading, &event->start_mark);
+    return node;
+}
+
+static const struct yaml_node *read_scalar(struct yaml_reading *reading, const yaml_event_t *event)
+{
+    struct yaml_node *const node = node_create(reading, YAML_SCALAR, event);
+    const char *const text = (const char *)event->data.scalar.value;
+    const size_t len_bytes = event->data.scalar.length;
+
+    refuse_anchor_and_tag(reading, event, event->data.scalar.anchor, event->data.scalar.tag);
+    if (memchr(text, '\0', len_bytes) != NULL) {
+        diagnostics_error(reading->diagnostics, node->place, "a NUL character; text has none");
+    }
+    node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    node->text = yaml_keep_text(reading->yaml, text, len_bytes);
+    return node;
+}
+
+static const struct yaml_node *read_alias(struct yaml_reading *reading, const yaml_event_t *event)
+{
+    struct yaml_node *const node = node_create(reading, YAML_SCALAR, event);
+    diagnostics_error(reading->diagnostics, node->place,
+                      "alias '*%s' is not accepted here; write the value out",
+                      event->data.alias.anchor);
+    node->text = "";
+    return node;
+}
+
+static const struct yaml_node *read_node(struct yaml_reading *reading, const yaml_event_t *event,
+                                         unsigned depth);
+
+/* The next node of a list or map; NULL at its end. */
+static const struct yaml_node *read_next(struct yaml_reading *reading, yaml_event_type_t end,
+                                         unsigned depth)
+{
+    yaml_event_t event;
+    if (!next_event(reading, &event)) { return NULL; }
+    const struct yaml_node *const node =
+        event.type == end ? NULL : read_node(reading, &event, depth);
+    yaml_event_delete(&event);
+    return node;
+}
+
+static const struct yaml_node *read_list(struct yaml_reading *reading, const yaml_event_t *event,
+                                         unsigned depth)
+{
+    struct yaml_node *const node = node_create(reading, YAML_LIST, event);
+    struct yaml_items items = {0};
+    refuse_anchor_and_tag(reading, event, event->data.sequence_start.anchor,
+                          event->data.sequence_start.tag);
+
+    const struct yaml_node *child;
+    while ((child = read_next(reading, YAML_SEQUENCE_END_EVENT, depth)) != NULL) {
+        items_add(&items, child);
+    }
+
+    node->child_count = items.count;
+    node->children = items_keep(reading->yaml, &items);
+    return node;
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    const struct yaml_node *const a = *(const struct yaml_node *const *)left;
+    const struct yaml_node *const b = *(const struct yaml_node *const *)right;
+    const int order = strcmp(a->text, b->text);
+    if (order != 0) { return order; }
+    if (a->place.line != b->place.line) { return a->place.line < b->place.line ? -1 : 1; }
+    return (a->place.column > b->place.column) - (a->place.column < b->place.column);
+}
+
+static void refuse_duplicate_keys(struct yaml_reading *reading, const struct yaml_items *keys)
+{
+    struct yaml_items sorted = {0};
+    for (size_t i = 0; i < keys->count; i++) { items_add(&sorted, keys->at[i]); }
+    if (sorted.count > 1) { qsort(sorted.at, sorted.count, sizeof sorted.at[0], compare_keys); }
+
+    for (size_t i = 1; i < sorted.count; i++) {
+        const struct yaml_node *const earlier = sorted.at[i - 1];
+        const struct yaml_node *const later = sorted.at[i];
+        if (strcmp(earlier->text, later->text) != 0) { continue; }
+        diagnostics_error(reading->diagnostics, later->place,
+                          "key '%s' a second time; the first is on line %u", later->text,
+                          earlier->place.line);
+    }
+    free(sorted.at);
+}
+
+static const struct yaml_node *read_map(struct yaml_reading *reading, const yaml_event_t *event,
+                                        unsigned depth)
+{
+    struct yaml_node *const node = node_create(reading, YAML_MAP, event);
+    struct yaml_items keys = {0};
+    struct yaml_items values = {0};
+    refuse_anchor_and_tag(reading, event, event->data.mapping_start.anchor,
+                          event->data.mapping_start.tag);
+
+    const struct yaml_node *key;
+    while ((key = read_next(reading, YAML_MAPPING_END_EVENT, depth)) != NULL) {
+        const struct yaml_node *const value = read_next(reading, YAML_NO_EVENT, depth);
+        if (value == NULL) { break; }
+        if (key->kind != YAML_SCALAR) {
+            diagnostics_error(reading->diagnostics, key->place,
+                              "a list or map as a key; a key is a word");
+            continue;
+        }
+        items_add(&keys, key);
+        items_add(&values, value);
+    }
+
+    refuse_duplicate_keys(reading, &keys);
+    node->child_count = values.count;
+    node->keys = items_keep(reading->yaml, &keys);
+    node->children = items_keep(reading->yaml, &values);
+    return node;
+}
+
+/* NULL: too deep, the reading is over. */
+static const struct yaml_node *read_node(struct yaml_reading *reading, const yaml_event_t *event,
+                                         unsigned depth)
+{
+    if (depth == YAML_DEPTH_MAX) {
+        diagnostics_error(reading->diagnostics, place_of(reading, &event->start_mark),
+                          "nested deeper than %d levels", YAML_DEPTH_MAX);
+        reading->broken = true;
+        return NULL;
+    }
+
+    switch (event->type) {
+    case YAML_SEQUENCE_START_EVENT: return read_list(reading, event, depth + 1);
+    case YAML_MAPPING_START_EVENT: return read_map(reading, event, depth + 1);
+    case YAML_ALIAS_EVENT: return read_alias(reading, event);
+    case YAML_SCALAR_EVENT: return read_scalar(reading, event);
+    default: break; /* stream and document marks never come inside a document */
+    }
+    assert(false);
+    return NULL;
+}
+
+static const struct yaml_node *empty_map(struct yaml *yaml)
+{
+    struct yaml_node *const node = yaml_take(yaml, sizeof *node);
+    node->kind = YAML_MAP;
+    node->place = (struct file_place){yaml->name, 1, 1};
+    return node;
+}
+
+/* stream start, at most one document, stream end */
+static void read_stream(struct yaml_reading *reading)
+{
+    yaml_event_t event;
+    bool ended = false;
+    while (!ended && next_event(reading, &event)) {
+        switch (event.type) {
+        case YAML_STREAM_END_EVENT: ended = true; break;
+        case YAML_STREAM_START_EVENT:
+        case YAML_DOCUMENT_END_EVENT: break;
+        case YAML_DOCUMENT_START_EVENT:
+            if (reading->yaml->root == NULL) { break; }
+            diagnostics_error(reading->diagnostics, place_of(reading, &event.start_mark),
+                              "a second document; a file holds one");
+            reading->broken = true;
+            break;
+        default: reading->yaml->root = read_node(reading, &event, 0); break;
+        }
+        yaml_event_delete(&event);
+    }
+}
+
+/* ---- the module's face ------------------------------------------------------------------------
+ */
+
+struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name,
+                            struct diagnostics *diagnostics)
+{
+    struct yaml *const yaml = allocate_zeroed(1, sizeof *yaml);
+    struct yaml_reading reading = {
+        .yaml = yaml, .diagnostics = diagnostics, .text = text, .len_bytes = len_bytes};
+    const size_t errors_before = diagnostics_error_count(diagnostics);
+    yaml->name = yaml_keep_text(yaml, name, strlen(name));
+
+    if (yaml_parser_initialize(&reading.parser) != 1) { abort(); } /* out of memory only */
+    yaml_parser_set_input_string(&reading.parser, (const unsigned char *)text, len_bytes);
+    read_stream(&reading);
+    yaml_parser_delete(&reading.parser);
+
+    if (diagnostics_error_count(diagnostics) > errors_before) {
+        yaml_destroy(yaml);
+        return NULL;
+    }
+    const struct yaml_node *const root = yaml->root;
+    const bool empty = root == NULL || (root->kind == YAML_SCALAR && root->plain && !root->text[0]);
+    if (empty) { yaml->root = empty_map(yaml); }
+    return yaml;
+}
+
+/* The whole of an open file; false with errno set, EFBIG when it is too large. */
+static bool read_whole_file(FILE *file, char **out, size_t *out_len_bytes)
+{
+    size_t capacity_bytes = 64 * 1024;
+    size_t len_bytes = 0;
+    char *text = allocate_again(NULL, capacity_bytes, 1);
+    errno = 0;
+    for (;;) {
+        len_bytes += fread(text + len_bytes, 1, capacity_bytes - len_bytes, file);
+        if (len_bytes < capacity_bytes || len_bytes > YAML_BYTES_MAX) { break; }
+        capacity_bytes *= 2;
+        text = allocate_again(text, capacity_bytes, 1);
+    }
+    if (len_bytes > YAML_BYTES_MAX) { errno = EFBIG; }
+    if (ferror(file) || len_bytes > YAML_BYTES_MAX) {
+        free(text);
+        return false;
+    }
+    *out = text;
+    *out_len_bytes = len_bytes;
+    return true;
+}
+
+struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics)
+{
+    const struct file_place whole_file = {path, 0, 0};
+    FILE *const file = fopen(path, "rbe");
+    if (file == NULL) {
+        diagnostics_error(diagnostics, whole_file, "cannot be opened: %s", strerror(errno));
+        return NULL;
+    }
+
+    char *text = NULL;
+    size_t len_bytes = 0;
+    const bool whole = read_whole_file(file, &text, &len_bytes);
+    const int error = errno;
+    fclose(file);
+    if (!whole) {
+        diagnostics_error(diagnostics, whole_file, "cannot be read: %s", strerror(error));
+        return NULL;
+    }
+
+    struct yaml *const yaml = yaml_load_text(text, len_bytes, path, diagnostics);
+    free(text);
+    return yaml;
+}
+
+void yaml_destroy(struct yaml *yaml)
+{
+    if (yaml == NULL) { return; }
+    for (struct yaml_block *block = yaml->blocks; block != NULL;) {
+        struct yaml_block *const next = block->next;
+        free(block);
+        block = next;
+    }
+    free(yaml);
+}
+
+const struct yaml_node *yaml_root(const struct yaml *yaml) { return yaml->root; }
+
+const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *key)
+{
+    if (map->kind != YAML_MAP) { return NULL; }
+    for (size_t i = 0; i < map->child_count; i++) {
+        if (strcmp(map->keys[i]->text, key) == 0) { return map->children[i]; }
+    }
+    return NULL;
+}
+
+/* ---- did you mean -----------------------------------------------------------------------------
+ */
+
+enum { NEAREST_LEN_MAX = 64 };
+
+static size_t least_of(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Edits (insert, delete, replace, swap of neighbours) from one word to the other: the "optimal
+ * string alignment" distance, row by row. */
+static size_t edit_distance(const char *from, size_t from_len, const char *to, size_t to_len)
+{
+    size_t rows[3][NEAREST_LEN_MAX + 1];
+    for (size_t j = 0; j <= to_len; j++) { rows[0][j] = j; }
+
+    for (size_t i = 1; i <= from_len; i++) {
+        size_t *const row = rows[i % 3];
+        const size_t *const above = rows[(i + 2) % 3];
+        const size_t *const two_above = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= to_len; j++) {
+            const bool same = from[i - 1] == to[j - 1];
+            row[j] = least_of(least_of(above[j], row[j - 1]) + 1, above[j - 1] + (same ? 0 : 1));
+            if (i < 2 || j < 2) { continue; }
+            const bool swapped = from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
+            if (swapped) { row[j] = least_of(row[j], two_above[j - 2] + 1); }
+        }
+    }
+    return rows[from_len % 3][to_len];
+}
+
+const char *yaml_nearest(const char *word, const char *const *candidates, size_t count)
+{
+    const size_t word_len = strlen(word);
+    if (word_len == 0 || word_len > NEAREST_LEN_MAX) { return NULL; }
+
+    const char *nearest = NULL;
+    size_t nearest_distance = word_len / 3 + 1; /* one typo in a short word, more in a long one */
+    if (nearest_distance > word_len - 1) { nearest_distance = word_len - 1; }
+    for (size_t i = 0; i < count; i++) {
+        const size_t len = strlen(candidates[i]);
+        if (len > NEAREST_LEN_MAX) { continue; }
+        const size_t distance = edit_distance(word, word_len, candidates[i], len);
+        if (distance > nearest_distance || (nearest != NULL && distance == nearest_distance)) {
+            continue;
+        }
+        nearest = candidates[i];
+        nearest_distance = distance;
+    }
+    return nearest;
+}
