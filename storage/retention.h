@@ -2,11 +2,13 @@
  *
  * Purpose  Bytes: all segments of all partitions together stay within the limit; the partition
  *          with the oldest first segment gives. Age: a segment whose newest commit is older goes.
- *          The open segment and the newest sealed one of a partition never go.
+ *          The newest sealed segment of a partition, and all behind it, never go.
  * Order    The root page's first_segment_number rises first (readers stop finding it); the file is
  *          removed after a grace time.
- * Time     A commit's wall time is monotone in its log; a wall clock that steps forward by more
- *          than the limit since the last run deletes nothing in that run (it is reported).
+ * Time     A commit's wall time is monotone in its log. Steps of the wall clock that happen while
+ *          this runs are taken out of every age: a step deletes nothing, then or later.
+ * Doubt    A segment without a readable footer (it failed, or rots) is as old as the next one's
+ *          header says it was closed; its records are then not counted as expired.
  * Threads  Cold: one helper thread. */
 #pragma once
 
@@ -40,5 +42,9 @@ void retention_destroy(struct retention *retention);
 
 /* One round; answers how many segments it retired or removed. */
 size_t retention_run(struct retention *retention, struct instant now);
+
+/* How far the wall clock stepped between the last two runs; 0: it did not (a second is no step).
+ * For the main core to report. */
+int64_t retention_clock_step_ms(const struct retention *retention);
 
 END_C_DECLS
