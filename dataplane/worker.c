@@ -185,7 +185,7 @@ static void worker_receive(struct worker *worker)
     struct burst *const burst = &worker->burst;
     if (worker->phase != PHASE_RUNNING) { return; }
     if (!burst_is_spent(worker)) {
-        count(worker, STATS_worker_turns_held, 1);
+        if (worker->commit_wanted) { count(worker, STATS_worker_turns_held, 1); }
         return;
     }
     assert_hot(burst->settled == burst->count);
@@ -593,8 +593,9 @@ bool worker_turn(struct worker *worker, struct instant now)
     worker->stage_began = began;
 
     worker_receive(worker); /* one burst; none while commits are behind */
-    const bool busy = worker->burst.count > 0 && !burst_is_spent(worker);
-    if (busy) {
+    /* While a full batch waits for the log there is nothing that these stages could do. */
+    if (!burst_is_spent(worker) && !worker->commit_wanted) {
+        worker->worked = true; /* a burst of many records takes more than one turn */
         stage_end(worker, STATS_worker_cycles_receive);
         worker_decode(worker); /* packet bytes to records, in place */
         stage_end(worker, STATS_worker_cycles_decode);

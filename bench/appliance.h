@@ -1,0 +1,56 @@
+/* appliance.h - one real worker with its real log, put together as node.c does, fed by its own
+ * core.
+ *
+ * Purpose  The worker's loop, rules, batch, commit ring, io_uring disk, segments and their supply
+ *          as in penstock-ingest. What differs: nobody listens on a control socket, the lcore's
+ *          body (appliance_ingest) feeds a burst before each turn and ends when told, and nothing
+ *          announces itself (a net_ring port would hear its own ARP).
+ * Owns     Everything but the port. Directories stay; the caller removes them.
+ * Threads  create, destroy on the main lcore; appliance_ingest on worker 0's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/status.h"
+#include "bench/frames.h"
+#include "dataplane/node_config.h"
+#include "nic/dpdk_port.h"
+#include "wire/stats_page.h"
+
+BEGIN_C_DECLS
+
+struct appliance; /* opaque */
+
+/* Says itself what is wrong. `config` and `port` outlive it. */
+MUST_CHECK enum status appliance_create(const struct node_config *config, struct dpdk_port *port,
+                                        struct appliance **out);
+/* The log is finished and sealed first. NULL is fine. */
+void appliance_destroy(struct appliance *appliance);
+
+/* What the worker has counted, from its stats page. */
+const struct stats_page *appliance_stats(const struct appliance *appliance);
+size_t appliance_commit_bytes(const struct appliance *appliance);
+
+/* A zero-filled file beside the segments, for the bare writer; -1: it cannot be made. */
+int appliance_scratch_file(struct appliance *appliance, uint64_t size_bytes);
+
+struct ingest_run {
+    /* in */
+    struct appliance *appliance;
+    struct frames *frames;
+    uint16_t port_id;
+    uint64_t duration_ns;
+    /* out */
+    uint64_t elapsed_ns; /* until the last record fed was durable */
+    uint64_t cpu_ns;
+    uint64_t feed_cycles;
+    uint64_t turns;
+    uint64_t frames_fed;
+    bool timed_out; /* what was fed did not become durable */
+};
+/* A body for the worker's lcore; `argument` is a struct ingest_run. */
+int appliance_ingest(void *argument);
+
+END_C_DECLS
