@@ -64,6 +64,7 @@ static void ledger_counters(const struct metrics_sources *sources, struct text *
     outcome_group(sources, out, "frames_total", STATS_GROUP_PASSED, "passed", "frames_");
     outcome_group(sources, out, "frames_total", STATS_GROUP_MALFORMED, "malformed", "frames_");
     outcome_group(sources, out, "frames_total", STATS_GROUP_FOREIGN, "foreign", "frames_");
+    outcome_group(sources, out, "frames_total", STATS_GROUP_FRAMES_LOST, "lost", "frames_");
 
     family(out, "records_total", "counter",
            "Records by what became of them; each has one outcome.");

@@ -75,6 +75,7 @@ static void print_frames(const struct books *books, bool all)
     print_group(books, STATS_GROUP_PASSED, "  - passed on", all);
     print_group(books, STATS_GROUP_MALFORMED, "  - malformed", all);
     print_group(books, STATS_GROUP_FOREIGN, "  - not ours", all);
+    print_group(books, STATS_GROUP_FRAMES_LOST, "  - lost", all);
     print_residue(books->sum.frames_residue);
 }
 
@@ -203,11 +204,13 @@ static json_t *json_partitions(const struct runtime_sample *sample)
 
 static json_t *json_frames(const struct books *books)
 {
-    return json_pack(
-        "{s:I, s:o, s:o, s:o, s:I}", "received", (json_int_t)books->sum.groups[STATS_GROUP_FRAMES],
-        "passed", json_group(books, STATS_GROUP_PASSED), "malformed",
-        json_group(books, STATS_GROUP_MALFORMED), "foreign", json_group(books, STATS_GROUP_FOREIGN),
-        "residue", (json_int_t)books->sum.frames_residue);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:I}", "received",
+                     (json_int_t)books->sum.groups[STATS_GROUP_FRAMES], "passed",
+                     json_group(books, STATS_GROUP_PASSED), "malformed",
+                     json_group(books, STATS_GROUP_MALFORMED), "foreign",
+                     json_group(books, STATS_GROUP_FOREIGN), "lost",
+                     json_group(books, STATS_GROUP_FRAMES_LOST), "residue",
+                     (json_int_t)books->sum.frames_residue);
 }
 
 static json_t *json_records(const struct books *books)
