@@ -68,6 +68,7 @@ void log_segment_open(struct log_segment *segment, const struct prepared_segment
     segment->state = LOG_SEGMENT_OPEN;
     segment->file = *file;
     segment->opened_ns = now_ns;
+    segment->predecessor_number = header.predecessor_commit_number;
     segment->end_bytes = LOG_BLOCK_BYTES;
     segment->commit_count = 0;
     segment->durable_count = 0;
