@@ -46,8 +46,9 @@ static bool log_one_commit_fits(const struct core_log *log)
 
 static enum status log_allocate(struct core_log *log)
 {
-    log->mend_buffer_bytes = log->options.commit_bytes_max + LOG_TOPICS_MAX * 304 + LOG_BLOCK_BYTES;
-    log->mend_buffer_bytes = log_align_bytes(log->mend_buffer_bytes, LOG_BLOCK_BYTES);
+    log->mend_buffer_bytes =
+        log->options.commit_bytes_max +
+        log_align_bytes(TOPIC_DECLARATIONS_BYTES_MAX + LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
     if (log->mend_buffer_bytes > LOG_COMMIT_BYTES_MAX) { return STATUS_INVALID; }
     log->mend_buffer = aligned_alloc(LOG_BLOCK_BYTES, log->mend_buffer_bytes);
     if (log->mend_buffer == NULL) { return STATUS_NO_MEMORY; }

@@ -61,6 +61,9 @@ void core_log_pump(struct core_log *log)
         struct log_segment *const segment = commit->segment;
         if (commit->write != LOG_WRITE_WAITING) { continue; }
         if (segment->state == LOG_SEGMENT_FAILED) { break; } /* core_log_mend's */
+        /* A header on disk proves that what it continues was durable (recovery relies on it): a
+         * roll waits for its footer, which costs one write's latency a segment. */
+        if (segment->predecessor_number > log->durable.number) { break; }
         if (segment->header.write == LOG_WRITE_WAITING && !log_pump_header(log, segment)) {
             return;
         }

@@ -9,7 +9,6 @@
 
 enum {
     FOOTER_LINES = 3, /* INDEX, TOPICS, TOTALS */
-    TOPICS_BYTES_MAX = LOG_TOPICS_MAX * ((int)sizeof(struct topic_wire) + 256),
 };
 
 static void segment_check(const struct log_segment *segment)
@@ -36,7 +35,7 @@ size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_e
 enum status log_segment_init(struct log_segment *segment, uint32_t index_entries)
 {
     memset(segment, 0, sizeof *segment);
-    segment->image_bytes = footer_bytes(index_entries, TOPICS_BYTES_MAX);
+    segment->image_bytes = footer_bytes(index_entries, TOPIC_DECLARATIONS_BYTES_MAX);
     if (segment->image_bytes > LOG_COMMIT_BYTES_MAX) { return STATUS_INVALID; }
 
     const size_t all_bytes = segment->image_bytes + 2 * LOG_BLOCK_BYTES;
@@ -68,6 +67,7 @@ void log_segment_open(struct log_segment *segment, const struct prepared_segment
     segment->state = LOG_SEGMENT_OPEN;
     segment->file = *file;
     segment->opened_ns = now_ns;
+    segment->predecessor_number = header.predecessor_commit_number;
     segment->end_bytes = LOG_BLOCK_BYTES;
     segment->commit_count = 0;
     segment->durable_count = 0;

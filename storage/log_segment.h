@@ -39,7 +39,8 @@ struct log_segment {
     enum log_segment_state state;
     struct prepared_segment file;
     uint64_t opened_ns;
-    uint64_t end_bytes; /* where the next commit goes */
+    uint64_t predecessor_number; /* the commit that its header names */
+    uint64_t end_bytes;          /* where the next commit goes */
     uint64_t commit_count;
     uint64_t durable_count; /* of those, published */
     bool has_records;

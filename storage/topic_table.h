@@ -18,6 +18,11 @@
 
 BEGIN_C_DECLS
 
+enum { /* of an ENTRY_TOPICS with as many topics, and names as long, as there can be */
+       TOPIC_DECLARATIONS_BYTES_MAX = LOG_TOPICS_MAX * ((int)sizeof(struct topic_wire) +
+                                                        (LOG_TOPIC_NAME_BYTES_MAX + 7) / 8 * 8),
+};
+
 struct table_topic {
     char name[LOG_TOPIC_NAME_BYTES_MAX + 1];
     uint32_t name_bytes;

@@ -319,8 +319,8 @@ enum status uring_disk_adopt(struct uring_disk *disk)
 {
     assert(!disk->adopted);
     /* io_uring_enable_rings(3) by hand: liburing 2.3 declares it and forgot to export it. */
-    if (syscall(__NR_io_uring_register, disk->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
-                0) < 0) {
+    if (syscall(__NR_io_uring_register, disk->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) <
+        0) {
         return STATUS_UNSUPPORTED;
     }
     disk->adopted = true;

@@ -469,6 +469,30 @@ TEST(CoreLog, ClosesWhenNoSegmentCanBeMadeAndReopensWhenThereIsSpace)
     EXPECT_EQ(rig.Walk().Records(), rig.written);
 }
 
+TEST(CoreLog, StaysClosedThoughOlderCommitsBecomeDurable)
+{
+    LogRig rig;
+    rig.Turns(5);
+    sim_disk_refuse_creates(rig.disk, STATUS_NO_SPACE);
+    struct commit_draft draft;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < 400 && status != STATUS_CLOSED; i++) {
+        sim_disk_hold(rig.disk, i % 8 != 0); /* some are always in flight */
+        rig.Write(1, 8000);
+        rig.Turn();
+        status = rig.Begin(&draft);
+    }
+    ASSERT_EQ(status, STATUS_CLOSED);
+    ASSERT_GT(core_log_in_flight(rig.log), 0U);
+
+    sim_disk_hold(rig.disk, false);
+    rig.Turns(20);
+
+    EXPECT_EQ(core_log_in_flight(rig.log), 0U);
+    EXPECT_EQ(core_log_closed_why(rig.log), STATUS_NO_SPACE);
+    EXPECT_EQ(rig.Notes()[NOTE_LOG_REOPENED], 0);
+}
+
 TEST(CoreLog, AWriteThatNeverComesBackFailsItsSegmentAndIsQuarantined)
 {
     LogRig rig;
@@ -538,7 +562,9 @@ TEST(CoreLog, SurvivesARefusalOfEverySingleWrite)
         rig.Settle();
         rig.Finish();
 
-        ASSERT_EQ(rig.Walk().Records(), rig.written);
+        const LogWalk walk = rig.Walk();
+        walk.ExpectChainHolds();
+        ASSERT_EQ(walk.Records(), rig.written);
         ASSERT_EQ(rig.Counter(STATS_records_stored), 60U * 3U);
         ASSERT_EQ(rig.stats->records_in_flight, 0U);
         if (sim_disk_write_count(rig.disk) < n) { break; }
@@ -561,13 +587,17 @@ TEST_P(CoreLogSeeds, TheWatermarkNeverRunsAheadOfTheDisk)
     options.delay_reaps_max = static_cast<uint32_t>(random() % 8);
     options.in_flight_max = 1 + static_cast<uint32_t>(random() % 8);
     options.idle_watermark_ns = (random() % 2) * 5 * NS_PER_MS;
-    options.segment_age_ns = (random() % 2) * 40 * NS_PER_MS;
+    options.segment_age_ns = (random() % 3) * 2 * NS_PER_MS;
+    options.disk_depth = random() % 4; /* 0: no limit */
     LogRig rig(options);
 
     for (int step = 0; step < 400; step++) {
         if (random() % 40 == 0) {
             sim_disk_fail_writes(rig.disk, sim_disk_write_count(rig.disk) + 1 + random() % 4,
                                  1 + random() % 3, random() % 2 ? STATUS_IO : STATUS_NO_SPACE);
+        }
+        if (random() % 80 == 0) {
+            sim_disk_refuse_creates(rig.disk, random() % 2 ? STATUS_OK : STATUS_NO_SPACE);
         }
         if (random() % 3 != 0) {
             rig.Write(1 + static_cast<uint32_t>(random() % 9), 8 + random() % 9000);
@@ -585,10 +615,14 @@ TEST_P(CoreLogSeeds, TheWatermarkNeverRunsAheadOfTheDisk)
     sim_disk_destroy(after);
 
     sim_disk_fail_writes(rig.disk, 0, 0, STATUS_OK);
-    rig.Turns(1200); /* a closed log probes */
+    sim_disk_refuse_creates(rig.disk, STATUS_OK);
+    rig.Turns(2500); /* a closed log probes, and so does the supply */
     rig.Settle();
-    EXPECT_EQ(rig.Walk().Records(), rig.written) << "seed " << GetParam();
+    EXPECT_EQ(core_log_closed_why(rig.log), STATUS_OK);
     rig.Finish();
+    const LogWalk walk = rig.Walk();
+    EXPECT_EQ(walk.Records(), rig.written) << "seed " << GetParam();
+    walk.ExpectChainHolds();
     EXPECT_EQ(sim_disk_in_flight(rig.disk), 0U);
 }
 

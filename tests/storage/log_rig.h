@@ -74,6 +74,32 @@ class LogWalk {
         }
         return out;
     }
+    /* Topics stand in a segment's first commit, at the offsets that the chain has reached there,
+     * and in its footer; records go on where the topic ended; numbers are dense. */
+    void ExpectChainHolds() const
+    {
+        std::map<int32_t, uint64_t> next;
+        for (size_t i = 0; i < chain.size(); i++) {
+            const FoundCommit &commit = chain[i];
+            EXPECT_EQ(commit.header.number, i + 1);
+            if (i > 0) { EXPECT_EQ(commit.header.previous_crc32c, chain[i - 1].header.crc32c); }
+            if (i > 0) { EXPECT_GE(commit.header.wall_ms, chain[i - 1].header.wall_ms); }
+            EXPECT_LT(commit.header.durable_number, commit.header.number);
+            const bool first = i == 0 || chain[i - 1].segment_number != commit.segment_number;
+            const bool footer = commit.header.flags == COMMIT_FLAG_FOOTER;
+            EXPECT_EQ(!commit.topics.empty(), first || footer) << "commit " << i + 1;
+            EXPECT_EQ(commit.totals.size(), size_t{STATS_COUNTER_COUNT});
+            for (const auto &topic : commit.topics) {
+                EXPECT_EQ(topic.next_offset, next[topic.topic]) << "commit " << i + 1;
+                if (!footer) { EXPECT_EQ(topic.base_offset, topic.next_offset); }
+            }
+            for (const auto &entry : commit.records) {
+                EXPECT_EQ(entry.base_offset, next[entry.topic]);
+                next[entry.topic] = entry.base_offset + entry.record_count;
+            }
+        }
+    }
+
     uint64_t LastNumber() const { return chain.empty() ? 0 : chain.back().header.number; }
 
   private:
@@ -201,6 +227,7 @@ class LogWalk {
 struct LogRigOptions {
     uint64_t seed = 1;
     uint32_t delay_reaps_max = 0;
+    size_t disk_depth = 0;
     uint64_t segment_bytes = 256 * 1024;
     uint32_t index_entries = 64;
     uint32_t commit_bytes_max = 16 * 1024;
@@ -218,7 +245,8 @@ class LogRig {
 
     explicit LogRig(const Options &options = Options()) : options_(options)
     {
-        const struct sim_disk_options disk_options = {options.seed, 0, options.delay_reaps_max, 0};
+        const struct sim_disk_options disk_options = {options.seed, options.disk_depth,
+                                                      options.delay_reaps_max, 0};
         disk = sim_disk_create(&disk_options);
         MakeMemory();
         MakeSupply();

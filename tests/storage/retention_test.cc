@@ -59,7 +59,8 @@ class Retention : public testing::Test {
     uint64_t RecordsIn(uint64_t segment)
     {
         uint64_t count = 0;
-        for (const auto &commit : rig_.Walk().segments.at(segment).commits) {
+        const LogWalk walk = rig_.Walk();
+        for (const auto &commit : walk.segments.at(segment).commits) {
             for (const auto &entry : commit.records) { count += entry.record_count; }
         }
         return count;

@@ -1,0 +1,162 @@
+#include "tests/sim/sim_disk.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <set>
+#include <vector>
+
+namespace {
+
+constexpr size_t kFileBytes = 64 * 1024;
+constexpr const char *kName = "part-0000/0000000000000001.segment";
+
+struct alignas(4096) Blocks {
+    std::array<uint8_t, 16 * 4096> bytes;
+};
+
+class SimDisk : public testing::Test {
+  protected:
+    SimDisk()
+    {
+        const struct sim_disk_options options = {/*seed=*/7, 0, /*delay_reaps_max=*/5, 0};
+        disk_ = sim_disk_create(&options);
+        EXPECT_EQ(files_create(sim_disk_files(disk_), kName, kFileBytes, &file_), STATUS_OK);
+        blocks_.bytes.fill(0xab);
+    }
+    ~SimDisk() override { sim_disk_destroy(disk_); }
+
+    void Submit(uint64_t tag)
+    {
+        const struct disk_write write = {bytes_of(&blocks_.bytes[tag * 4096], 4096), file_,
+                                         tag * 4096, tag};
+        ASSERT_EQ(disk_submit(sim_disk_port(disk_), &write), STATUS_OK);
+    }
+    std::vector<struct disk_completion> Reap(int times)
+    {
+        std::vector<struct disk_completion> out;
+        for (int i = 0; i < times; i++) {
+            struct disk_completion batch[DISK_REAP_MAX];
+            const size_t count = disk_reap(sim_disk_port(disk_), batch, DISK_REAP_MAX);
+            out.insert(out.end(), batch, batch + count);
+        }
+        return out;
+    }
+    static size_t Count(struct sim_disk *disk, uint8_t value)
+    {
+        uint64_t size_bytes;
+        const uint8_t *const at = sim_disk_bytes(disk, kName, &size_bytes);
+        size_t count = 0;
+        for (size_t i = 0; i < size_bytes; i++) { count += at[i] == value; }
+        return count;
+    }
+
+    Blocks blocks_;
+    struct sim_disk *disk_ = nullptr;
+    int file_ = -1;
+};
+
+TEST_F(SimDisk, CompletesEveryWriteOnceInAnotherOrder)
+{
+    for (uint64_t tag = 0; tag < 16; tag++) { Submit(tag); }
+
+    const auto done = Reap(6);
+
+    std::vector<uint64_t> order;
+    for (const auto &completion : done) { order.push_back(completion.tag); }
+    EXPECT_EQ(std::set<uint64_t>(order.begin(), order.end()).size(), 16U);
+    EXPECT_EQ(order.size(), 16U);
+    EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
+    EXPECT_EQ(Count(disk_, 0xab), kFileBytes);
+}
+
+TEST_F(SimDisk, NothingIsThereBeforeItsCompletion)
+{
+    Submit(0);
+
+    EXPECT_EQ(Count(disk_, 0xab), 0U);
+}
+
+TEST_F(SimDisk, APowerCutKeepsSomeSectorsLosesSomeAndSpoilsSome)
+{
+    for (uint64_t tag = 0; tag < 16; tag++) { Submit(tag); }
+
+    struct sim_disk *const after = sim_disk_after_crash(disk_, 1);
+
+    const size_t kept = Count(after, 0xab);
+    const size_t lost = Count(after, 0);
+    EXPECT_GT(kept, kFileBytes / 4);
+    EXPECT_GT(lost, kFileBytes / 8);
+    EXPECT_LT(kept + lost, kFileBytes) << "the rest is garbage";
+    sim_disk_destroy(after);
+}
+
+TEST_F(SimDisk, WhatWasReapedSurvivesEveryPowerCut)
+{
+    for (uint64_t tag = 0; tag < 16; tag++) { Submit(tag); }
+    Reap(6);
+
+    struct sim_disk *const after = sim_disk_after_crash(disk_, 1);
+
+    EXPECT_EQ(Count(after, 0xab), kFileBytes);
+    sim_disk_destroy(after);
+}
+
+TEST_F(SimDisk, TheSameSeedLeavesTheSameWreckage)
+{
+    for (uint64_t tag = 0; tag < 16; tag++) { Submit(tag); }
+
+    struct sim_disk *const one = sim_disk_after_crash(disk_, 3);
+    struct sim_disk *const same = sim_disk_after_crash(disk_, 3);
+    struct sim_disk *const other = sim_disk_after_crash(disk_, 4);
+
+    uint64_t size_bytes;
+    const uint8_t *const bytes = sim_disk_bytes(one, kName, &size_bytes);
+    EXPECT_EQ(memcmp(bytes, sim_disk_bytes(same, kName, &size_bytes), kFileBytes), 0);
+    EXPECT_NE(memcmp(bytes, sim_disk_bytes(other, kName, &size_bytes), kFileBytes), 0);
+    sim_disk_destroy(one);
+    sim_disk_destroy(same);
+    sim_disk_destroy(other);
+}
+
+TEST_F(SimDisk, FailsTheChosenWritesAndNoOthers)
+{
+    sim_disk_fail_writes(disk_, 2, 2, STATUS_NO_SPACE);
+    for (uint64_t tag = 1; tag <= 5; tag++) { Submit(tag); }
+
+    std::set<uint64_t> failed;
+    for (const auto &completion : Reap(6)) {
+        if (completion.status == STATUS_NO_SPACE) { failed.insert(completion.tag); }
+    }
+    EXPECT_EQ(failed, (std::set<uint64_t>{2, 3}));
+}
+
+TEST_F(SimDisk, WithThePowerOffNothingChangesAnyMore)
+{
+    sim_disk_cut_power_after(disk_, 1);
+    const struct files files = sim_disk_files(disk_);
+    EXPECT_EQ(files_write(files, file_, 0, bytes_of(&blocks_.bytes[0], 4096)), STATUS_OK);
+    EXPECT_NE(files_write(files, file_, 4096, bytes_of(&blocks_.bytes[0], 8192)), STATUS_OK);
+    ASSERT_TRUE(sim_disk_power_is_off(disk_));
+
+    const size_t before = Count(disk_, 0xab);
+    EXPECT_EQ(files_write(files, file_, 32768, bytes_of(&blocks_.bytes[0], 4096)), STATUS_IO);
+    EXPECT_EQ(files_remove(files, kName), STATUS_IO);
+
+    EXPECT_EQ(Count(disk_, 0xab), before);
+    EXPECT_GE(before, 4096U);
+}
+
+using SimDiskDeath = SimDisk;
+
+TEST_F(SimDiskDeath, BytesThatChangeUnderAWriteAbort)
+{
+    Submit(0);
+    blocks_.bytes[100] ^= 1;
+
+    EXPECT_DEATH(Reap(6), "bytes changed under a write in flight");
+}
+
+} // namespace
