@@ -158,11 +158,11 @@ static void durable_from_chain(struct log_replay *replay, const struct recovery_
             incarnation = segment->header.incarnation;
         }
     }
-    if (witness == NULL || !witness->valid || witness->incarnation != incarnation) { return; }
+    if (witness == NULL || !witness->valid || witness->incarnation < incarnation) { return; }
     for (size_t i = 0; i < chain->count; i++) {
         const struct chain_segment *const segment = &chain->segments[i];
         if (!segment->in_chain) { continue; }
-        if (segment->header.incarnation != incarnation) { continue; }
+        /* Of an earlier incarnation while the newest has nothing durable of its own. */
         if (log_id_equal(segment->header.nonce, witness->nonce)) { replay->proven = true; }
     }
     if (replay->proven) { at_least(&replay->durable_number, witness->durable_number); }
