@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/config.h"
 #include "base/logger.h"
@@ -11,6 +12,7 @@
 enum {
     EXIT_USAGE = 2,
     EXIT_CONFIGURATION = 3,
+    DESCRIPTORS_BESIDE = 1024, /* of segments, mappings and the admin port */
 };
 
 static const char usage[] =
@@ -47,11 +49,25 @@ static void fill_options(const struct config *config, struct server_options *out
     };
 }
 
+/* A descriptor a connection, and some for everything else. */
+static void raise_descriptor_limit(uint32_t connections_max)
+{
+    const rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_BESIDE;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) { return; }
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log_warning("%llu descriptors are too few for serve.connections: %u; raise LimitNOFILE",
+                    (unsigned long long)limit.rlim_cur, connections_max);
+    }
+}
+
 static int serve(const struct config *config)
 {
     struct server_options options;
     struct server *server = NULL;
     fill_options(config, &options);
+    raise_descriptor_limit(config->serve.connections_max);
     if (server_create(&options, &server) != STATUS_OK) { return EXIT_FAILURE; }
 
     log_notice("%s: Kafka on %s:%u, health and metrics on http://%s:%u/", config->node,
