@@ -15,8 +15,10 @@ enum {
     DESCRIPTORS_BESIDE = 1024, /* of segments, mappings and the admin port */
 };
 
+#define CONFIG_PATH_DEFAULT "/etc/penstock/penstock.yaml"
+
 static const char usage[] =
-    "usage: penstock-serve -c FILE\n"
+    "usage: penstock-serve [-c FILE]\n"
     "\n"
     "Serves the logs of this node to Kafka consumers, and its health and metrics over HTTP.\n"
     "\n"
@@ -98,7 +100,7 @@ int main(int argc, char **argv)
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
-    const char *path = NULL;
+    const char *path = CONFIG_PATH_DEFAULT;
     logger_init("penstock-serve", LOG_LEVEL_NOTICE);
     signal(SIGPIPE, SIG_IGN);
 
@@ -111,7 +113,7 @@ int main(int argc, char **argv)
         default: fputs(usage, stderr); return EXIT_USAGE;
         }
     }
-    if (path == NULL || optind < argc) {
+    if (optind < argc) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
