@@ -55,13 +55,16 @@ struct core_log_options {
     uint64_t segment_age_ns;     /* roll a segment this old if it holds records; 0: by bytes only */
 };
 
+/* STATUS_INVALID: segments too small for one commit and a footer, or a commit or footer could
+ * exceed LOG_COMMIT_BYTES_MAX. */
 MUST_CHECK enum status core_log_create(const struct core_log_options *options,
                                        struct core_log **out);
 /* Every write must have been reaped: asserted. NULL is fine. */
 void core_log_destroy(struct core_log *log);
 
 /* The log's number of the topic, declared now if it is new. Before the first commit only (cold).
- * STATUS_FULL: LOG_TOPICS_MAX. */
+ * A new topic is written down by the first turn, records or not. STATUS_FULL: LOG_TOPICS_MAX, or
+ * segments too small for that many. STATUS_INVALID: no name for a topic. */
 MUST_CHECK enum status core_log_declare_topic(struct core_log *log, const char *name,
                                               int32_t *out_topic);
 

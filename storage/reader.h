@@ -17,6 +17,7 @@
 
 #include "base/compiler.h"
 #include "base/status.h"
+#include "storage/files.h"
 #include "wire/log_format.h"
 #include "wire/root_page.h"
 
@@ -33,6 +34,9 @@ struct reader_options {
 
 /* STATUS_OK also when nothing is there yet: refresh finds it later. */
 MUST_CHECK enum status reader_create(const struct reader_options *options, struct reader **out);
+/* The same over files that the caller made and keeps (tests, fuzzing). */
+MUST_CHECK enum status reader_create_over(struct files files, const char *runtime,
+                                          size_t index_cache_bytes, struct reader **out);
 void reader_destroy(struct reader *reader);
 
 /* Looks at the root page and live indexes; at directories only when their generation moved or
@@ -88,7 +92,8 @@ struct batch_location {
 
 /* The batch of topic and partition that holds `offset`, or the first one behind it (a fenced range
  * or skipped offsets lie between). STATUS_NOT_FOUND: at or beyond the high watermark, or nothing is
- * there. May read a footer from disk (blocking) when the offset is in a sealed segment. */
+ * there. May read a footer from disk (blocking) when the offset is in a sealed segment; STATUS_IO
+ * or STATUS_CORRUPT when that fails: of this range only. */
 MUST_CHECK enum status reader_find_offset(struct reader *reader, size_t topic, uint32_t partition,
                                           uint64_t offset, struct batch_location *out);
 
@@ -111,7 +116,8 @@ MUST_CHECK enum status reader_read_cold(struct reader *reader,
 size_t reader_cold_bytes(const struct batch_location *location);
 
 /* Bytes of visible batches of a topic's partition from `offset` on, counted up to `limit_bytes`:
- * what a waiting fetch wants to know. Never reads the disk. */
+ * what a waiting fetch wants to know. Never reads the disk: inside a sealed segment whose index is
+ * not in memory it estimates by the share of offsets. */
 uint64_t reader_available_bytes(struct reader *reader, size_t topic, uint32_t partition,
                                 uint64_t offset, uint64_t limit_bytes);
 

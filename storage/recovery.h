@@ -6,12 +6,15 @@
  * Owns     Nothing after it returns.
  * Threads  Cold: the main core before workers start, or a tool.
  * Rules    docs/log-format.md, "Recovery":
- *          - a bad commit with a later witness (a valid later commit of the segment whose
- *            durable_number covers it, or a successor segment that continues behind it) is rot: it
- *            is fenced and everything after it kept;
+ *          - a bad commit with a later witness is rot: it is fenced and everything after it kept.
+ *            Witnesses: a good later commit whose durable_number covers it, a trailer, the header
+ *            of a segment that a later incarnation opened behind it, the root page;
  *          - a bad commit without one is an undecidable tail: cut. If the root page proves (same
  *            incarnation) that nothing beyond was durable, offsets go on without a gap; if not, the
  *            next offset of every topic skips tail_records_max and the leader epoch rises by one.
+ *            Rot that may have held the newest offsets skips likewise, once a commit lost;
+ *          - only the newest segment is ever written to, behind its last good commit: trailer, then
+ *            footer. Any number of crashes in between ends in the same state.
  */
 #pragma once
 
@@ -38,11 +41,15 @@ enum recovery_finding {
     RECOVERY_SEALED,          /* number: segment; value: commits kept */
     RECOVERY_CUT,             /* an undecidable tail; number: segment; value: position of the cut */
     RECOVERY_CLEAN_TAIL,      /* unacknowledged bytes behind the durable end; same fields */
-    RECOVERY_FENCED,          /* rot; number: segment; value: position; other: length */
+    RECOVERY_FENCED,          /* rot; number: segment; value: position; other: length, 0: commits
+                                 that were durable are simply not there */
     RECOVERY_MISSING_SEGMENT, /* number */
-    RECOVERY_UNREADABLE,      /* a header that cannot be read; why */
+    RECOVERY_UNREADABLE,      /* number: segment; value: enum status. STATUS_INVALID: another log's,
+                                 or under a wrong name; other: 1 when its first commit stood in for
+                                 its header, so nothing is lost */
     RECOVERY_UNSUPPORTED,     /* a version that this build does not know; value: version */
-    RECOVERY_REMOVED_SPARE,   /* prepared, never opened */
+    RECOVERY_REMOVED_SPARE,   /* prepared, never opened, or nothing in it was ever durable */
+    RECOVERY_UNSEALED,        /* no footer could be written: read by scanning; value: enum status */
     RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
 };
 
@@ -53,9 +60,10 @@ struct recovery_report {
 };
 
 /* Recovers partition `partition`; STATUS_NOT_FOUND when it has no segment: a new log (`out` then
- * holds only what was passed in). STATUS_UNSUPPORTED: a newer format: refuse to start. Errors of
- * reading are findings, not failures, except when nothing at all can be read or written:
- * STATUS_IO, STATUS_NO_SPACE. `out` is large: not on a stack. */
+ * holds only what was passed in, as do cluster_id, log_id and partition where no header says them).
+ * STATUS_UNSUPPORTED: a newer format: refuse to start. Errors of reading are findings, not
+ * failures, except when nothing at all can be read or written: STATUS_IO, STATUS_NO_SPACE. `out` is
+ * large: not on a stack. */
 MUST_CHECK enum status recovery_run(struct files files, uint32_t partition,
                                     const struct recovery_witness *witness,
                                     const struct recovery_report *report, struct log_resume *out);

@@ -29,6 +29,9 @@ struct prepared_segment {
     struct log_id nonce;             /* random, made here: no entropy is drawn on a polling core */
     struct live_index_header *index; /* mapped writable; NULL nowhere */
     size_t index_size_bytes;
+    /* Set by who gives it back: no commit in it is durable and none ever will be. Then the file and
+     * its live index go as well (a gap in the numbers is no gap in the chain). */
+    bool spent_for_nothing;
 };
 
 struct segment_supply; /* opaque */
@@ -44,7 +47,8 @@ struct segment_supply_options {
 
 MUST_CHECK enum status segment_supply_create(const struct segment_supply_options *options,
                                              struct segment_supply **out);
-/* Removes what is prepared and was not taken. */
+/* Removes what is prepared and was not taken, and the live indexes whose grace still runs. Those of
+ * failed segments stay: nothing on disk may have their entries. NULL is fine. */
 void segment_supply_destroy(struct segment_supply *supply);
 
 /* Before the first work: log `index` is `partition`, its segments go on from `next_number`. */
@@ -63,6 +67,10 @@ MUST_CHECK enum status segment_supply_take(struct segment_supply *supply, size_t
  * earlier one; try at the next turn. */
 MUST_CHECK enum status segment_supply_give_back(struct segment_supply *supply, size_t index,
                                                 const struct prepared_segment *segment);
+
+/* What every prepared segment has; constant. Any thread. */
+uint64_t segment_supply_segment_bytes(const struct segment_supply *supply);
+uint32_t segment_supply_index_entries(const struct segment_supply *supply);
 
 /* Why the last attempt for a log failed; STATUS_OK when it did not. Any thread. */
 enum status segment_supply_trouble(const struct segment_supply *supply, size_t index);

@@ -1,0 +1,782 @@
+#include "storage/core_log.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/core_log_state.h"
+
+/* A completion's tag: what was written, and of what. Commits by number, blocks by segment slot. */
+enum {
+    TAG_KIND_SHIFT = 62,
+    TAG_COMMIT = 1,
+    TAG_HEADER = 2,
+    TAG_TRAILER = 3,
+};
+
+static uint64_t tag_of(unsigned kind, uint64_t which)
+{
+    assert(which >> TAG_KIND_SHIFT == 0);
+    return (uint64_t)kind << TAG_KIND_SHIFT | which;
+}
+
+static void log_check(const struct core_log *log)
+{
+    assert(log->closed.number >= log->durable.number);
+    assert(log->closed.number - log->durable.number == log->pending.commits);
+    assert(log->pending.commits <= LOG_QUEUE_MAX);
+    assert(log->open == NULL || log->open->state == LOG_SEGMENT_OPEN);
+    assert(!log->mending || log->open == NULL);
+}
+
+/* ---------------------------------------------------------------------------------------- room */
+
+size_t core_log_topics_room(const struct core_log *log)
+{
+    return log_align_bytes(log->topics.declarations_bytes, LOG_BLOCK_BYTES);
+}
+
+/* What waits, and this commit, must fit one fresh segment: so that it can all be written again. */
+static bool log_could_be_written_again(const struct core_log *log, size_t commit_bytes,
+                                       size_t record_entries)
+{
+    const size_t entries = log->pending.batches + record_entries;
+    if (entries > segment_supply_index_entries(log->options.supply)) { return false; }
+    const uint64_t needed_bytes = log->pending.bytes + commit_bytes + core_log_topics_room(log) +
+                                  log_segment_footer_bytes(&log->topics, entries) +
+                                  /* header, trailer, and what footers in the queue turn into */
+                                  (2 + LOG_SEGMENTS_MAX) * LOG_BLOCK_BYTES;
+    return needed_bytes <= log->segment_bytes;
+}
+
+/* Segments too small for the largest commit and everything around it would be sealed empty. */
+static bool log_one_commit_fits(const struct core_log *log)
+{
+    return log_could_be_written_again(log, log->options.commit_bytes_max, log->topics.count);
+}
+
+/* --------------------------------------------------------------------------------- life cycle */
+
+static enum status log_allocate(struct core_log *log)
+{
+    log->mend_buffer_bytes = log->options.commit_bytes_max + LOG_TOPICS_MAX * 304 + LOG_BLOCK_BYTES;
+    log->mend_buffer_bytes = log_align_bytes(log->mend_buffer_bytes, LOG_BLOCK_BYTES);
+    if (log->mend_buffer_bytes > LOG_COMMIT_BYTES_MAX) { return STATUS_INVALID; }
+    log->mend_buffer = aligned_alloc(LOG_BLOCK_BYTES, log->mend_buffer_bytes);
+    if (log->mend_buffer == NULL) { return STATUS_NO_MEMORY; }
+    memset(log->mend_buffer, 0, log->mend_buffer_bytes);
+
+    const uint32_t index_entries = segment_supply_index_entries(log->options.supply);
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        const enum status status = log_segment_init(&log->segments[i], index_entries);
+        if (status != STATUS_OK) { return status; }
+    }
+    return STATUS_OK;
+}
+
+static void log_resume_from(struct core_log *log, const struct log_resume *resume)
+{
+    assert(resume->next_commit_number > resume->predecessor_commit_number);
+    log->log_id = resume->log_id;
+    log->partition = resume->partition;
+    log->leader_epoch = resume->leader_epoch;
+    log->last_wall_ms = resume->last_wall_ms;
+    log->durable.number = resume->next_commit_number - 1;
+    log->durable.crc32c = resume->predecessor_commit_crc32c;
+    log->durable.nonce = resume->predecessor_nonce;
+    log->closed = log->durable;
+    topic_table_init(&log->topics, resume);
+}
+
+enum status core_log_create(const struct core_log_options *options, struct core_log **out)
+{
+    assert(options->commits_in_flight_max > 0);
+    assert(options->commits_in_flight_max <= CORE_LOG_IN_FLIGHT_MAX);
+    assert(options->commit_records_max > 0);
+    assert(options->ring->capacity_bytes / 4 >= options->commit_bytes_max);
+
+    struct core_log *const log = malloc(sizeof *log);
+    if (log == NULL) { return STATUS_NO_MEMORY; }
+    memset(log, 0, sizeof *log); /* not calloc: every page is present from here on */
+    log->options = *options;
+    log->options.resume = NULL;
+    log->options.commit_bytes_max = options->commit_bytes_max / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+    log->segment_bytes = segment_supply_segment_bytes(options->supply);
+    log_resume_from(log, options->resume);
+    enum status status = log_allocate(log);
+    if (status == STATUS_OK && !log_one_commit_fits(log)) { status = STATUS_INVALID; }
+    if (status != STATUS_OK) {
+        core_log_destroy(log);
+        return status;
+    }
+
+    struct root_partition *const slot = options->slot;
+    slot->log_id = log->log_id;
+    slot->nonce = log->durable.nonce;
+    atomic_store_explicit(&slot->open_segment_number, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->why, STATUS_OK, memory_order_relaxed);
+    atomic_store_explicit(&slot->durable_number, log->durable.number, memory_order_release);
+    atomic_store_explicit(&slot->state, ROOT_LOG_OPEN, memory_order_release);
+    *out = log;
+    return STATUS_OK;
+}
+
+void core_log_destroy(struct core_log *log)
+{
+    if (log == NULL) { return; }
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        assert(log->segments[i].writes_out == 0);
+        log_segment_deinit(&log->segments[i]);
+    }
+    free(log->mend_buffer);
+    free(log);
+}
+
+enum status core_log_declare_topic(struct core_log *log, const char *name, int32_t *out_topic)
+{
+    assert(log->open == NULL && log->pending.commits == 0);
+    const int32_t known = topic_table_find(&log->topics, name);
+    if (known >= 0) {
+        *out_topic = known;
+        return STATUS_OK;
+    }
+    const enum status status = topic_table_add(&log->topics, name, out_topic);
+    if (status != STATUS_OK) { return status; }
+    log->declarations_pending = true;
+    return log_one_commit_fits(log) ? STATUS_OK : STATUS_FULL;
+}
+
+static const struct table_topic *log_topic(const struct core_log *log, int32_t topic)
+{
+    assert(topic >= 0 && (uint32_t)topic < log->topics.count);
+    return &log->topics.topics[topic];
+}
+
+uint64_t core_log_next_offset(const struct core_log *log, int32_t topic)
+{
+    return log_topic(log, topic)->next_offset;
+}
+
+uint32_t core_log_leader_epoch(const struct core_log *log) { return log->leader_epoch; }
+
+uint64_t core_log_durable_number(const struct core_log *log) { return log->durable.number; }
+
+uint32_t core_log_in_flight(const struct core_log *log) { return (uint32_t)log->pending.commits; }
+
+void core_log_finish(struct core_log *log) { log->finishing = true; }
+
+bool core_log_is_finished(const struct core_log *log)
+{
+    if (!log->finishing || log->mending || log->pending.commits > 0) { return false; }
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        if (log->segments[i].state != LOG_SEGMENT_FREE) { return false; }
+    }
+    return true;
+}
+
+enum status core_log_closed_why(const struct core_log *log)
+{
+    return log->closed_now ? log->closed_why : STATUS_OK;
+}
+
+/* ----------------------------------------------------------------------------- closing a commit */
+
+static bool log_queue_has_room(const struct core_log *log)
+{
+    return log->pending.commits < LOG_QUEUE_MAX;
+}
+
+/* Readers look at the directories again. Several cores raise the same counter. */
+static void log_raise_generation(struct core_log *log)
+{
+    atomic_fetch_add_explicit(&log->options.root->segments_generation, 1, memory_order_release);
+}
+
+/* The lifetime counters as they will be once this commit and all before it are durable. */
+static void log_project_totals(const struct core_log *log, const struct log_commit *commit,
+                               uint64_t length_bytes, uint64_t *totals)
+{
+    memcpy(totals, log->options.stats->counters, STATS_COUNTER_COUNT * sizeof *totals);
+    const struct log_pending *const pending = &log->pending;
+    totals[STATS_records_stored] += pending->records + commit->records;
+    totals[STATS_records_stored_copies] += pending->records_copies + commit->records_copies;
+    totals[STATS_records_stored_bytes] += pending->batch_bytes + commit->batch_bytes;
+    totals[STATS_batches_stored] += pending->batches + commit->batches;
+    totals[STATS_commits_durable] += pending->commits + 1;
+    totals[STATS_commits_durable_bytes] += pending->bytes + length_bytes;
+}
+
+static struct commit_header log_next_header(struct core_log *log, uint32_t flags,
+                                            struct instant now)
+{
+    if (now.wall_ms > log->last_wall_ms) { log->last_wall_ms = now.wall_ms; }
+    return (struct commit_header){
+        .log_id = log->log_id,
+        .nonce = log->open->file.nonce,
+        .incarnation = log->options.incarnation,
+        .number = log->closed.number + 1,
+        .previous_crc32c = log->closed.crc32c,
+        .flags = flags,
+        .durable_number = log->durable.number,
+        .wall_ms = log->last_wall_ms,
+        .rules_epoch = log->rules_epoch,
+        .position = log->open->end_bytes,
+    };
+}
+
+/* The commit is whole: it joins the chain and waits for the disk. */
+static void log_enqueue(struct core_log *log, const struct log_commit *commit)
+{
+    assert(log_queue_has_room(log));
+    assert(commit->header.number == log->closed.number + 1);
+    *core_log_queued(log, commit->header.number) = *commit;
+    commit->segment->queue_count++;
+    log->closed =
+        (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};
+    log->pending.commits++;
+    log->pending.bytes += commit->header.length_bytes;
+    log->pending.batches += commit->batches;
+    log->pending.batch_bytes += commit->batch_bytes;
+    log->pending.records += commit->records;
+    log->pending.records_copies += commit->records_copies;
+    log->options.stats->commits_in_flight = log->pending.commits;
+}
+
+static void log_pump(struct core_log *log);
+
+/* Ends the open segment: its footer takes the next number, and the chain goes on from there. */
+static void log_seal_open(struct core_log *log, struct instant now)
+{
+    struct log_segment *const segment = log->open;
+    struct log_commit footer = {
+        .at = segment->image,
+        .ring_position = log->ring_end,
+        .segment = segment,
+        .lender = segment,
+        .write = LOG_WRITE_WAITING,
+    };
+    assert(segment->commit_count > 0);
+
+    uint64_t totals[STATS_COUNTER_COUNT];
+    const size_t length_bytes = log_segment_footer_bytes(&log->topics, segment->index_count);
+    footer.header = log_next_header(log, COMMIT_FLAG_FOOTER, now);
+    log_project_totals(log, &footer, length_bytes, totals);
+    log_segment_close_footer(segment, &log->topics, totals, &footer.header);
+    assert(footer.header.length_bytes == length_bytes);
+
+    segment->lent_count++;
+    log_enqueue(log, &footer);
+    log->last_had_records = false; /* the footer says how far it was durable, as a watermark does */
+    log->open = NULL;
+    atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
+}
+
+static struct log_segment *log_free_segment(struct core_log *log, size_t spare_count)
+{
+    struct log_segment *found = NULL;
+    size_t free_count = 0;
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        if (log->segments[i].state != LOG_SEGMENT_FREE) { continue; }
+        found = &log->segments[i];
+        free_count++;
+    }
+    return free_count > spare_count ? found : NULL;
+}
+
+enum status core_log_open_segment(struct core_log *log, const struct log_chain_end *predecessor)
+{
+    struct log_segment *const segment =
+        log_free_segment(log, log->mending ? 0 : (size_t)LOG_SEGMENTS_SPARE - 1);
+    if (segment == NULL) { return STATUS_BUSY; }
+    struct prepared_segment file;
+    const enum status status =
+        segment_supply_take(log->options.supply, log->options.supply_index, &file);
+    if (status != STATUS_OK) { return status; }
+
+    topic_table_base_offsets(&log->topics, segment->base_offsets);
+    for (uint32_t i = 0; !log->mending && i < log->topics.count; i++) {
+        segment->base_offsets[i] = log->topics.topics[i].next_offset;
+    }
+    const struct segment_header header = {
+        .cluster_id = log->topics.cluster_id,
+        .log_id = log->log_id,
+        .partition = log->partition,
+        .leader_epoch = log->leader_epoch,
+        .incarnation = log->options.incarnation,
+        .first_commit_number = predecessor->number + 1,
+        .predecessor_nonce = predecessor->nonce,
+        .predecessor_commit_number = predecessor->number,
+        .predecessor_commit_crc32c = predecessor->crc32c,
+        .created_wall_ms = log->last_wall_ms,
+        .tail_records_max =
+            (uint64_t)log->options.commit_records_max * log->options.commits_in_flight_max,
+    };
+    log_segment_open(segment, &file, header, log->now_ns);
+    log->open = segment;
+    log->last_segment_number = file.number;
+    log->starved = false;
+    stats_add(log->options.stats, STATS_segments_opened, 1);
+    note_post(log->options.notes, NOTE_SEGMENT_OPENED, STATUS_OK, file.number, file.capacity_bytes);
+    atomic_store_explicit(&log->options.slot->open_segment_number, file.number,
+                          memory_order_release);
+    log_raise_generation(log);
+    return STATUS_OK;
+}
+
+/* --------------------------------------------------------------------------------------- begin */
+
+/* No segment is ready. A supply that is only late is BUSY; one that cannot closes the log. */
+COLD static enum status log_starved(struct core_log *log)
+{
+    const enum status trouble =
+        segment_supply_trouble(log->options.supply, log->options.supply_index);
+    if (trouble != STATUS_OK && trouble != STATUS_EXISTS) {
+        core_log_close(log, trouble);
+        return STATUS_CLOSED;
+    }
+    if (!log->starved && log->last_segment_number > 0) { /* at the start everybody waits */
+        log->starved = true;
+        stats_add(log->options.stats, STATS_segments_starved, 1);
+        note_post(log->options.notes, NOTE_SEGMENT_STARVED, STATUS_BUSY,
+                  log->last_segment_number + 1, 0);
+    }
+    return STATUS_BUSY;
+}
+
+static enum status log_ensure_segment(struct core_log *log, size_t commit_bytes,
+                                      size_t record_entries, struct instant now)
+{
+    const bool first = log->open != NULL && log->open->commit_count == 0;
+    const size_t bytes = commit_bytes + (first ? core_log_topics_room(log) : 0);
+    if (log->open != NULL && !log_segment_fits(log->open, &log->topics, bytes, record_entries)) {
+        assert(!first); /* one commit always fits: log_could_be_written_again */
+        log_seal_open(log, now);
+    }
+    if (log->open != NULL) { return STATUS_OK; }
+    if (log_free_segment(log, LOG_SEGMENTS_SPARE - 1) == NULL) { return STATUS_BUSY; }
+
+    const enum status status = core_log_open_segment(log, &log->closed);
+    return status == STATUS_OK ? STATUS_OK : log_starved(log);
+}
+
+/* Takes `bytes` in one piece from the ring, without touching commits that wait. */
+static enum status log_reserve(struct core_log *log, size_t bytes, uint64_t *out_position)
+{
+    struct commit_ring_header *const ring = log->options.ring;
+    const uint64_t capacity = ring->capacity_bytes;
+    uint64_t position = log->ring_end;
+    if (position % capacity + bytes > capacity) { position += capacity - position % capacity; }
+
+    const uint64_t tail = log->pending.commits == 0
+                              ? position
+                              : core_log_queued(log, log->durable.number + 1)->ring_position;
+    if (position + bytes - tail > capacity) { return STATUS_BUSY; }
+
+    const uint64_t reserved = atomic_load_explicit(&ring->reserved_end, memory_order_relaxed);
+    if (position + bytes > reserved) {
+        atomic_store_explicit(&ring->reserved_end, position + bytes, memory_order_relaxed);
+    }
+    /* Orders that store before the bytes it gives up are written; pairs with the acquire fence in
+     * commit_ring_copy: a reader that copied a new byte sees the new reserved_end. */
+    atomic_thread_fence(memory_order_release);
+    *out_position = position;
+    return STATUS_OK;
+}
+
+static enum status log_begin(struct core_log *log, size_t topic_count, size_t commit_bytes,
+                             struct instant now, struct commit_draft *out)
+{
+    log_check(log);
+    assert(topic_count <= segment_supply_index_entries(log->options.supply));
+    if (log->closed_now) { return STATUS_CLOSED; }
+    if (log->mending) { return STATUS_BUSY; }
+    if (log->pending.commits >= log->options.commits_in_flight_max) { return STATUS_BUSY; }
+    if (!log_could_be_written_again(log, commit_bytes, topic_count)) { return STATUS_BUSY; }
+
+    enum status status = log_ensure_segment(log, commit_bytes, topic_count, now);
+    if (status != STATUS_OK) { return status; }
+    const size_t topics_bytes = log->open->commit_count == 0 ? core_log_topics_room(log) : 0;
+    uint64_t position = 0;
+    status = log_reserve(log, commit_bytes + topics_bytes, &position);
+    if (status != STATUS_OK) { return status; }
+
+    struct commit_ring_header *const ring = log->options.ring;
+    log_commit_begin(out, commit_ring_data(ring) + position % ring->capacity_bytes, commit_bytes,
+                     (uint32_t)topic_count + LOG_COMMIT_OWN_LINES);
+    out->ring_position = position;
+    return STATUS_OK;
+}
+
+size_t core_log_commit_room(const struct core_log *log, size_t topic_count)
+{
+    const size_t lines_bytes =
+        commit_entries_position((uint32_t)topic_count + LOG_COMMIT_OWN_LINES);
+    const size_t own_bytes = lines_bytes + LOG_COMMIT_TOTALS_BYTES + 8 * topic_count;
+    return log->options.commit_bytes_max > own_bytes ? log->options.commit_bytes_max - own_bytes
+                                                     : 0;
+}
+
+enum status core_log_begin(struct core_log *log, size_t topic_count, struct commit_draft *out)
+{
+    assert(!log->finishing);
+    const struct instant now = {log->now_ns, log->last_wall_ms};
+    return log_begin(log, topic_count, log->options.commit_bytes_max, now, out);
+}
+
+struct sink core_log_entry_room(const struct commit_draft *draft)
+{
+    const size_t taken_bytes = draft->used_bytes + LOG_COMMIT_TOTALS_BYTES + 8;
+    const size_t room_bytes =
+        draft->capacity_bytes > taken_bytes ? draft->capacity_bytes - taken_bytes : 0;
+    return sink_into(draft->at + draft->used_bytes, room_bytes);
+}
+
+void core_log_entry_add(struct core_log *log, struct commit_draft *draft, int32_t topic,
+                        uint32_t record_count, uint32_t length_bytes, uint32_t crc32c,
+                        int64_t max_timestamp_ms)
+{
+    assert(record_count > 0);
+    assert(topic >= 0 && (uint32_t)topic < log->topics.count);
+    assert(draft->entry_count < draft->entry_capacity - LOG_COMMIT_OWN_LINES);
+    struct table_topic *const target = &log->topics.topics[topic];
+    log_commit_add(draft, (struct entry){
+                              .type = ENTRY_RECORDS,
+                              .topic = topic,
+                              .base_offset = target->next_offset,
+                              .max_timestamp_ms = max_timestamp_ms,
+                              .record_count = record_count,
+                              .length_bytes = length_bytes,
+                              .crc32c = crc32c,
+                          });
+    target->next_offset += record_count;
+    draft->record_count += record_count;
+}
+
+/* -------------------------------------------------------------------------------------- submit */
+
+static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
+                           const struct commit_facts *facts, uint32_t flags, struct instant now)
+{
+    log_check(log);
+    assert(log->open != NULL);
+    assert(draft->record_count <= log->options.commit_records_max);
+    const bool first = log->open->commit_count == 0;
+    struct log_commit commit = {
+        .at = draft->at,
+        .ring_position = draft->ring_position,
+        .segment = log->open,
+        .write = LOG_WRITE_WAITING,
+        .records = facts->records,
+        .records_copies = facts->records_copies,
+        .batches = draft->entry_count,
+        .has_topics = first,
+    };
+    for (uint32_t i = 0; i < draft->entry_count; i++) {
+        commit.batch_bytes += entry_decode(bytes_of(draft->at, draft->used_bytes), i).length_bytes;
+    }
+    if (first) { draft->capacity_bytes += core_log_topics_room(log); }
+
+    uint64_t totals[STATS_COUNTER_COUNT];
+    const size_t length_bytes = log_align_bytes(draft->used_bytes + LOG_COMMIT_TOTALS_BYTES +
+                                                    (first ? log->topics.declarations_bytes : 0),
+                                                LOG_BLOCK_BYTES);
+    log->rules_epoch = facts->rules_epoch;
+    commit.header = log_next_header(log, flags, now);
+    log_project_totals(log, &commit, length_bytes, totals);
+    log_commit_add_totals(draft, totals);
+    if (first) {
+        const uint64_t *const bases = log->open->base_offsets;
+        log_commit_add_topics(draft, &log->topics, bases, bases);
+    }
+    log_commit_close(draft, &commit.header);
+    assert(commit.header.length_bytes == length_bytes);
+
+    log_segment_take(log->open, &commit);
+    log_enqueue(log, &commit);
+    log->ring_end = draft->ring_position + commit.header.length_bytes;
+    log->declarations_pending = false;
+    log->last_closed_ns = now.mono_ns;
+    log->last_had_records = commit.batches > 0;
+    log->now_ns = now.mono_ns;
+    log_pump(log);
+    return commit.header.number;
+}
+
+uint64_t core_log_submit(struct core_log *log, struct commit_draft *draft,
+                         const struct commit_facts *facts, struct instant now)
+{
+    return log_submit(log, draft, facts, 0, now);
+}
+
+bool core_log_write_watermark(struct core_log *log, struct instant now)
+{
+    struct commit_draft draft;
+    const struct commit_facts facts = {.rules_epoch = log->rules_epoch};
+    if (log_begin(log, 0, LOG_BLOCK_BYTES, now, &draft) != STATUS_OK) { return false; }
+    (void)log_submit(log, &draft, &facts, COMMIT_FLAG_WATERMARK, now);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------- pump */
+
+/* False when the disk takes no more for now. */
+static bool log_pump_write(struct core_log *log, struct log_segment *segment, struct bytes bytes,
+                           uint64_t position, uint64_t tag, enum log_write_state *write)
+{
+    const struct disk_write request = {bytes, segment->file.file, position, tag};
+    const enum status status = disk_submit(log->options.disk, &request);
+    if (status == STATUS_BUSY) { return false; }
+    if (status != STATUS_OK) {
+        core_log_fail_segment(log, segment, status, position);
+        return false;
+    }
+    *write = LOG_WRITE_OUT;
+    segment->writes_out++;
+    return true;
+}
+
+static bool log_pump_header(struct core_log *log, struct log_segment *segment)
+{
+    segment->header.submitted_ns = log->now_ns;
+    return log_pump_write(log, segment, bytes_of(segment->header_block, LOG_BLOCK_BYTES), 0,
+                          tag_of(TAG_HEADER, (uint64_t)(segment - log->segments)),
+                          &segment->header.write);
+}
+
+static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
+{
+    segment->trailer.submitted_ns = log->now_ns;
+    return log_pump_write(log, segment, bytes_of(segment->trailer_block, LOG_BLOCK_BYTES),
+                          segment->file.capacity_bytes - LOG_BLOCK_BYTES,
+                          tag_of(TAG_TRAILER, (uint64_t)(segment - log->segments)),
+                          &segment->trailer.write);
+}
+
+/* Hands the disk what waits, oldest first; a segment's header is its first write. */
+static void log_pump(struct core_log *log)
+{
+    for (uint64_t number = log->durable.number + 1; number <= log->closed.number; number++) {
+        struct log_commit *const commit = core_log_queued(log, number);
+        struct log_segment *const segment = commit->segment;
+        if (commit->write != LOG_WRITE_WAITING) { continue; }
+        if (segment->state == LOG_SEGMENT_FAILED) { break; } /* core_log_mend's */
+        if (segment->header.write == LOG_WRITE_WAITING && !log_pump_header(log, segment)) {
+            return;
+        }
+        commit->submitted_ns = log->now_ns;
+        if (!log_pump_write(log, segment, bytes_of(commit->at, commit->header.length_bytes),
+                            commit->header.position, tag_of(TAG_COMMIT, number), &commit->write)) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        struct log_segment *const segment = &log->segments[i];
+        if (segment->state != LOG_SEGMENT_SEALING) { continue; }
+        if (segment->trailer.write != LOG_WRITE_WAITING) { continue; }
+        if (!log_pump_trailer(log, segment)) { return; }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- reap */
+
+static void log_sealed(struct core_log *log, struct log_segment *segment)
+{
+    assert(segment->state == LOG_SEGMENT_SEALING);
+    segment->state = LOG_SEGMENT_SEALED;
+    log_segment_set_index_state(segment, LIVE_INDEX_SEALED);
+    stats_add(log->options.stats, STATS_segments_sealed, 1);
+    note_post(log->options.notes, NOTE_SEGMENT_SEALED, STATUS_OK, segment->file.number,
+              segment->end_bytes);
+    log_raise_generation(log);
+}
+
+static void on_write_reaped(struct core_log *log, const struct disk_completion *completion)
+{
+    const unsigned kind = (unsigned)(completion->tag >> TAG_KIND_SHIFT);
+    const uint64_t which = completion->tag & ((UINT64_C(1) << TAG_KIND_SHIFT) - 1);
+    struct log_segment *segment;
+    enum log_write_state *write;
+    uint64_t position;
+    if (kind == TAG_COMMIT) {
+        assert(which > log->durable.number && which <= log->closed.number);
+        struct log_commit *const commit = core_log_queued(log, which);
+        segment = commit->segment;
+        write = &commit->write;
+        position = commit->header.position;
+    } else {
+        assert(which < LOG_SEGMENTS_MAX);
+        segment = &log->segments[which];
+        write = kind == TAG_HEADER ? &segment->header.write : &segment->trailer.write;
+        position = kind == TAG_HEADER ? 0 : segment->file.capacity_bytes - LOG_BLOCK_BYTES;
+    }
+
+    assert(*write == LOG_WRITE_OUT);
+    assert(segment->writes_out > 0);
+    segment->writes_out--;
+    *write = LOG_WRITE_DONE;
+    if (completion->status != STATUS_OK) {
+        stats_add(log->options.stats, STATS_log_write_errors, 1);
+        core_log_fail_segment(log, segment, completion->status, position);
+    } else if (kind == TAG_TRAILER && segment->state == LOG_SEGMENT_SEALING) {
+        log_sealed(log, segment);
+    }
+}
+
+static void log_reap(struct core_log *log)
+{
+    struct disk_completion completions[DISK_REAP_MAX];
+    const size_t count = disk_reap(log->options.disk, completions, DISK_REAP_MAX);
+    for (size_t i = 0; i < count; i++) { on_write_reaped(log, &completions[i]); }
+}
+
+/* ----------------------------------------------------------------------------------- watermark */
+
+static void log_count_durable(struct core_log *log, const struct log_commit *commit)
+{
+    struct stats_page *const stats = log->options.stats;
+    stats_add(stats, STATS_records_stored, commit->records);
+    stats_add(stats, STATS_records_stored_copies, commit->records_copies);
+    stats_add(stats, STATS_records_stored_bytes, commit->batch_bytes);
+    stats_add(stats, STATS_batches_stored, commit->batches);
+    stats_add(stats, STATS_commits_durable, 1);
+    stats_add(stats, STATS_commits_durable_bytes, commit->header.length_bytes);
+    stats->records_in_flight -= commit->records;
+
+    log->pending.commits--;
+    log->pending.bytes -= commit->header.length_bytes;
+    log->pending.batches -= commit->batches;
+    log->pending.batch_bytes -= commit->batch_bytes;
+    log->pending.records -= commit->records;
+    log->pending.records_copies -= commit->records_copies;
+    stats->commits_in_flight = log->pending.commits;
+}
+
+static void log_move_durable_offsets(struct core_log *log, const struct log_commit *commit)
+{
+    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(bytes, i);
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        struct table_topic *const topic = &log->topics.topics[entry.topic];
+        assert(entry.base_offset == topic->durable_offset);
+        topic->durable_offset += entry.record_count;
+    }
+}
+
+/* Everything the world may know of a commit once it, and all before it, are on stable storage. The
+ * slot follows the live index: a kill between them hides nothing from recovery, which finds the
+ * commit itself on disk. */
+static void log_publish(struct core_log *log, struct log_commit *commit)
+{
+    struct log_segment *const segment = commit->segment;
+    log_segment_publish(segment, commit, &log->topics, log->now_ns);
+    log_move_durable_offsets(log, commit);
+
+    log->durable =
+        (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};
+    log->options.slot->nonce = commit->header.nonce;
+    atomic_store_explicit(&log->options.slot->durable_number, commit->header.number,
+                          memory_order_release);
+    log_count_durable(log, commit);
+    log->doorbell_due = true;
+
+    segment->queue_count--;
+    if (commit->lender != NULL) { commit->lender->lent_count--; }
+    if (commit->header.flags & COMMIT_FLAG_FOOTER) {
+        log_segment_encode_trailer(segment, &commit->header);
+    }
+    if (log->mending) { return; } /* an older segment's: says nothing about the next one */
+    log->failures_in_row = 0;
+    if (log->closed_now) { core_log_reopen(log); }
+}
+
+static void log_move_watermark(struct core_log *log)
+{
+    while (log->pending.commits > 0) {
+        struct log_commit *const commit = core_log_queued(log, log->durable.number + 1);
+        if (commit->write != LOG_WRITE_DONE) { return; }
+        if (commit->segment->state == LOG_SEGMENT_FAILED) { return; }
+        if (commit->segment->header.write != LOG_WRITE_DONE) { return; }
+        log_publish(log, commit);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- turn */
+
+/* Gives back what is sealed, or failed and out of quarantine. */
+static void log_release_segments(struct core_log *log)
+{
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        struct log_segment *const segment = &log->segments[i];
+        const bool over =
+            segment->state == LOG_SEGMENT_SEALED || segment->state == LOG_SEGMENT_FAILED;
+        if (!over || segment->writes_out > 0) { continue; }
+        if (segment->queue_count > 0 || segment->lent_count > 0) { continue; }
+
+        segment->file.spent_for_nothing =
+            segment->state == LOG_SEGMENT_FAILED && segment->durable_count == 0;
+        if (segment_supply_give_back(log->options.supply, log->options.supply_index,
+                                     &segment->file) != STATUS_OK) {
+            return; /* the helper has not yet looked: at a later turn */
+        }
+        segment->state = LOG_SEGMENT_FREE;
+    }
+}
+
+static void log_end_open_segment(struct core_log *log, struct instant now)
+{
+    if (log->open->commit_count == 0) {
+        core_log_discard_segment(log->open);
+        log->open = NULL;
+        atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
+    } else if (log_queue_has_room(log)) {
+        log_seal_open(log, now);
+    }
+}
+
+static bool log_segment_is_old(const struct core_log *log)
+{
+    if (log->options.segment_age_ns == 0 || log->open == NULL) { return false; }
+    if (!log->open->has_records) { return false; }
+    return log->now_ns - log->open->opened_ns >= log->options.segment_age_ns;
+}
+
+static bool log_is_idle(const struct core_log *log)
+{
+    if (log->options.idle_watermark_ns == 0 || !log->last_had_records) { return false; }
+    if (log->pending.commits > 0) { return false; }
+    return log->now_ns - log->last_closed_ns >= log->options.idle_watermark_ns;
+}
+
+/* Rolls by age, watermarks of an idle log, new topics' declarations, the end. */
+static void log_upkeep(struct core_log *log, struct instant now)
+{
+    if (log->mending || log->closed_now) { return; }
+    if (log->finishing) {
+        if (log->open != NULL) { log_end_open_segment(log, now); }
+    } else if (log_segment_is_old(log)) {
+        log_end_open_segment(log, now);
+    } else if (log_is_idle(log) || (log->declarations_pending && log->pending.commits == 0)) {
+        (void)core_log_write_watermark(log, now); /* no room now: at a later turn */
+    }
+}
+
+uint64_t core_log_turn(struct core_log *log, struct instant now)
+{
+    log_check(log);
+    log->now_ns = now.mono_ns;
+    log_reap(log);
+    core_log_check_timeouts(log);
+    log_move_watermark(log);
+    core_log_mend(log, now);
+    log_upkeep(log, now);
+    log_pump(log);
+    log_release_segments(log);
+    if (log->doorbell_due) {
+        log->doorbell_due = false;
+        disk_ring_doorbell(log->options.disk);
+    }
+    log_check(log);
+    return log->durable.number;
+}

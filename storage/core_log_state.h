@@ -1,0 +1,111 @@
+/* core_log_state.h - the fields of a core_log, for core_log.c (the way a commit takes) and
+ * core_log_mend.c (what happens when the disk refuses); nobody else includes it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "storage/core_log.h"
+#include "storage/log_commit.h"
+#include "storage/log_segment.h"
+#include "storage/topic_table.h"
+
+enum {
+    /* One open, some being finished while their last writes are out, some in quarantine. */
+    LOG_SEGMENTS_MAX = 6,
+    /* An ordinary roll leaves this many free: mending always finds one. */
+    LOG_SEGMENTS_SPARE = 3,
+    /* Records' commits, and beside them a footer a segment and a watermark. */
+    LOG_QUEUE_MAX = CORE_LOG_IN_FLIGHT_MAX + 2 * LOG_SEGMENTS_MAX,
+};
+
+/* Sums over the commits in the queue. */
+struct log_pending {
+    uint64_t commits;
+    uint64_t bytes;
+    uint64_t batches;
+    uint64_t batch_bytes;
+    uint64_t records;
+    uint64_t records_copies;
+};
+
+/* The end of the chain: what the next commit continues. */
+struct log_chain_end {
+    uint64_t number;
+    uint32_t crc32c;
+    struct log_id nonce; /* of the segment it stands in */
+};
+
+struct core_log {
+    struct core_log_options options; /* `resume` is NULL after create */
+    struct log_id log_id;
+    uint32_t partition;
+    uint32_t leader_epoch;
+    uint64_t segment_bytes;
+    struct topic_table topics;
+    bool declarations_pending; /* a topic is new: one commit says so, records or not */
+
+    uint64_t ring_end;                      /* where the next commit's bytes may begin */
+    struct log_chain_end closed;            /* the newest commit in the queue, or durable.* */
+    struct log_chain_end durable;           /* the newest durable one */
+    struct log_commit queue[LOG_QUEUE_MAX]; /* [number % LOG_QUEUE_MAX], durable+1 .. closed */
+    struct log_pending pending;
+
+    struct log_segment segments[LOG_SEGMENTS_MAX];
+    struct log_segment *open;
+    uint64_t last_segment_number; /* 0: none opened yet */
+
+    int64_t last_wall_ms;
+    uint64_t now_ns; /* of the last call that brought a time */
+    uint64_t rules_epoch;
+    uint64_t last_closed_ns; /* when the newest commit was closed */
+    bool last_had_records;
+    bool starved; /* told once an episode */
+    bool doorbell_due;
+    bool finishing;
+
+    bool mending; /* commits in the queue stand in failed segments */
+    bool closed_now;
+    enum status closed_why;
+    uint32_t failures_in_row; /* segments failed since a commit last became durable */
+    uint64_t probe_at_ns;
+    uint8_t *mend_buffer; /* a segment's first commit, with its topics, when written again */
+    size_t mend_buffer_bytes;
+};
+
+/* ------------------------------------------------------------------------ core_log.c offers */
+
+static inline struct log_commit *core_log_queued(struct core_log *log, uint64_t number)
+{
+    return &log->queue[number % LOG_QUEUE_MAX];
+}
+
+/* Opens the next prepared segment behind `predecessor`. STATUS_BUSY: none is ready. */
+MUST_CHECK enum status core_log_open_segment(struct core_log *log,
+                                             const struct log_chain_end *predecessor);
+
+/* Closes an empty commit and queues it; false when there is no room for it now. */
+bool core_log_write_watermark(struct core_log *log, struct instant now);
+
+/* Bytes that a topics entry adds to a commit at most. */
+size_t core_log_topics_room(const struct core_log *log);
+
+/* ------------------------------------------------------------------- core_log_mend.c offers */
+
+/* The disk refused a write of `segment`, or kept it too long. */
+COLD void core_log_fail_segment(struct core_log *log, struct log_segment *segment, enum status why,
+                                uint64_t position);
+
+/* A segment that holds nothing: its file goes back. Not a failure. */
+COLD void core_log_discard_segment(struct log_segment *segment);
+
+/* Stops taking commits until a probe succeeds. */
+COLD void core_log_close(struct core_log *log, enum status why);
+COLD void core_log_reopen(struct core_log *log);
+
+/* Fails segments whose writes are out for too long. */
+void core_log_check_timeouts(struct core_log *log);
+
+/* One step of mending; does nothing while the log is whole. */
+void core_log_mend(struct core_log *log, struct instant now);

@@ -1,0 +1,434 @@
+#include "storage/log_replay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/endian.h"
+#include "storage/segment_footer.h"
+#include "storage/segment_scan.h"
+
+enum {
+    /* Where the header that says it is gone: 64 commits in flight of a million records. */
+    TAIL_RECORDS_UNKNOWN = 64 << 20,
+};
+
+void log_replay_report(const struct log_replay *replay, enum recovery_finding finding,
+                       uint64_t number, uint64_t value, uint64_t other)
+{
+    const struct recovery_report *const report = replay->report;
+    if (report == NULL || report->found == NULL) { return; }
+    report->found(report->context, replay->partition, finding, number, value, other);
+}
+
+static uint64_t offset_add(uint64_t offset, uint64_t count)
+{
+    if (offset >= INT64_MAX) { return INT64_MAX; }
+    return count > INT64_MAX - offset ? INT64_MAX : offset + count;
+}
+
+static void at_least(uint64_t *value, uint64_t least)
+{
+    if (*value < least) { *value = least; }
+}
+
+/* ------------------------------------------------------------------- what a commit tells us */
+
+static void take_topics(struct log_replay *replay, struct bytes declarations)
+{
+    struct topic_declaration topic;
+    while (topic_declaration_decode(&declarations, &topic) == STATUS_OK) {
+        if (memchr(topic.name.at, 0, topic.name.len_bytes) != NULL) { continue; }
+        struct log_resume_topic *const resume = &replay->log->topics[topic.topic];
+        memset(resume->name, 0, sizeof resume->name);
+        memcpy(resume->name, topic.name.at, topic.name.len_bytes);
+        resume->incarnation = topic.incarnation;
+        resume->topic_id = topic.topic_id;
+        at_least(&resume->next_offset, offset_add(topic.next_offset, 0));
+        replay->base_offsets[topic.topic] = offset_add(topic.base_offset, 0);
+        if (replay->log->topic_count <= (uint32_t)topic.topic) {
+            replay->log->topic_count = (uint32_t)topic.topic + 1;
+        }
+    }
+}
+
+static void take_totals(struct log_resume *log, struct bytes totals)
+{
+    size_t count = totals.len_bytes / sizeof(uint64_t);
+    if (count > STATS_COUNTERS_ROOM) { count = STATS_COUNTERS_ROOM; }
+    for (size_t i = 0; i < count; i++) { log->totals[i] = load_le64(totals.at + i * 8); }
+    log->totals_count = (uint32_t)count;
+}
+
+static enum status index_push(struct log_replay *replay, const struct index_entry *entry)
+{
+    if (replay->index_count == replay->index_capacity) {
+        const size_t capacity = replay->index_capacity == 0 ? 1024 : replay->index_capacity * 2;
+        void *const grown = realloc(replay->index, capacity * sizeof *replay->index);
+        if (grown == NULL) { return STATUS_NO_MEMORY; }
+        replay->index = grown;
+        replay->index_capacity = capacity;
+    }
+    index_entry_encode(entry, &replay->index[replay->index_count++]);
+    return STATUS_OK;
+}
+
+static enum status take_records(struct log_replay *replay, const struct scanned_commit *commit,
+                                const struct entry *entry)
+{
+    if (entry->topic < 0 || entry->topic >= LOG_TOPICS_MAX) { return STATUS_OK; }
+    if (entry->base_offset >= INT64_MAX || entry->record_count == 0) { return STATUS_OK; }
+    at_least(&replay->log->topics[entry->topic].next_offset,
+             offset_add(entry->base_offset, entry->record_count));
+    const struct index_entry line = {
+        .topic = entry->topic,
+        .record_count = entry->record_count,
+        .base_offset = entry->base_offset,
+        .max_timestamp_ms = entry->max_timestamp_ms,
+        .commit_number = commit->header.number,
+        .position = commit->position + entry->position,
+        .length_bytes = entry->length_bytes,
+        .crc32c = entry->crc32c,
+    };
+    return index_push(replay, &line);
+}
+
+/* Takes what holds of a commit whose directory does. The directory of a damaged one still names its
+ * offsets: the index lists them, reading them says that they are corrupt. */
+static enum status take_commit(struct log_replay *replay, const struct scanned_commit *commit)
+{
+    const struct commit_header *const header = &commit->header;
+    for (uint32_t i = 0; i < header->entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        if (entry.type == ENTRY_RECORDS) {
+            const enum status status = take_records(replay, commit, &entry);
+            if (status != STATUS_OK) { return status; }
+            continue;
+        }
+        struct bytes bytes;
+        if (entry_bytes(commit->bytes, &entry, &bytes) != STATUS_OK) { continue; }
+        if (entry.type == ENTRY_TOPICS) {
+            take_topics(replay, bytes);
+            replay->commits_uncovered = 0; /* a declaration names every topic of the log */
+            replay->offsets_skipped = (entry.flags & ENTRY_FLAG_OFFSETS_SKIPPED) != 0;
+        }
+        if (entry.type == ENTRY_TOTALS) { take_totals(replay->log, bytes); }
+    }
+    if (replay->log->last_wall_ms < header->wall_ms) {
+        replay->log->last_wall_ms = header->wall_ms;
+    }
+    replay->next_number = header->number + 1;
+    replay->previous_crc32c = header->crc32c;
+    replay->tail_position = commit->position + header->length_bytes;
+    replay->footer_last = (header->flags & COMMIT_FLAG_FOOTER) != 0;
+    replay->footer = *header;
+    replay->top_empty = false;
+    return STATUS_OK;
+}
+
+/* -------------------------------------------------------------------------- what was durable */
+
+static enum status scan_open(const struct log_replay *replay, const struct chain_segment *segment,
+                             int *file, struct segment_scan **out)
+{
+    char name[LOG_NAME_BYTES];
+    uint64_t size_bytes;
+    log_segment_name(replay->partition, segment->number, name);
+    enum status status = files_open(replay->files, name, FILES_READ, file, &size_bytes);
+    if (status != STATUS_OK) { return status; }
+    status = segment_scan_create(replay->files, *file, size_bytes, out);
+    if (status != STATUS_OK) { files_close(replay->files, *file); }
+    return status;
+}
+
+/* The cheap witnesses: trailers, headers of later incarnations, the root page. */
+static void durable_from_chain(struct log_replay *replay, const struct recovery_witness *witness)
+{
+    const struct log_chain *const chain = replay->chain;
+    uint64_t incarnation = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_segment *const segment = &chain->segments[i];
+        if (!segment->in_chain) { continue; }
+        if (segment->trailer_status == STATUS_OK) {
+            at_least(&replay->durable_number, segment->trailer.footer_number - 1);
+        }
+        if (segment->sealed) { at_least(&replay->durable_number, segment->footer.number); }
+        if (segment->header.incarnation > incarnation) {
+            at_least(&replay->durable_number, segment->header.first_commit_number - 1);
+            incarnation = segment->header.incarnation;
+        }
+    }
+    if (witness == NULL || !witness->valid || witness->incarnation < incarnation) { return; }
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_segment *const segment = &chain->segments[i];
+        if (!segment->in_chain) { continue; }
+        /* Of an earlier incarnation while the newest has nothing durable of its own. */
+        if (log_id_equal(segment->header.nonce, witness->nonce)) { replay->proven = true; }
+    }
+    if (replay->proven) { at_least(&replay->durable_number, witness->durable_number); }
+}
+
+static void durable_from_segment(struct log_replay *replay, const struct chain_segment *segment)
+{
+    int file;
+    struct segment_scan *scan;
+    if (scan_open(replay, segment, &file, &scan) != STATUS_OK) { return; }
+    struct scanned_commit commit;
+    for (enum scan_result result = segment_scan_next(scan, &commit); result != SCAN_END;) {
+        if (result == SCAN_COMMIT || commit.directory_holds) {
+            /* A commit cannot vouch for itself or for what came after it. */
+            if (commit.header.durable_number < commit.header.number) {
+                at_least(&replay->durable_number, commit.header.durable_number);
+            }
+            result = segment_scan_next(scan, &commit);
+        } else {
+            result = segment_scan_resync(scan, &commit);
+        }
+    }
+    segment_scan_destroy(scan);
+    files_close(replay->files, file);
+}
+
+/* The dear witnesses, asked only when something is bad: every commit behind it. */
+static uint64_t durable_ask_all(struct log_replay *replay)
+{
+    if (replay->durable_complete) { return replay->durable_number; }
+    for (size_t i = 0; i < replay->chain->count; i++) {
+        const struct chain_segment *const segment = &replay->chain->segments[i];
+        if (segment->in_chain && !segment->sealed) { durable_from_segment(replay, segment); }
+    }
+    replay->durable_complete = true;
+    return replay->durable_number;
+}
+
+/* ------------------------------------------------------------------------------ one segment */
+
+static void segment_begin(struct log_replay *replay, size_t index)
+{
+    const struct segment_header *const header = &replay->chain->segments[index].header;
+    replay->top = index;
+    replay->top_empty = true;
+    replay->tail_position = LOG_BLOCK_BYTES;
+    replay->index_count = 0;
+    for (uint32_t i = 0; i < LOG_TOPICS_MAX; i++) {
+        replay->base_offsets[i] = replay->log->topics[i].next_offset;
+    }
+    replay->tail_records_max =
+        header->tail_records_max > 0 ? header->tail_records_max : TAIL_RECORDS_UNKNOWN;
+    if (header->leader_epoch > replay->leader_epoch) {
+        replay->leader_epoch = header->leader_epoch;
+    }
+}
+
+static void tail_cut(struct log_replay *replay, uint64_t position)
+{
+    const uint64_t number = replay->chain->segments[replay->top].number;
+    replay->cut = true;
+    if (replay->proven) {
+        log_replay_report(replay, RECOVERY_CLEAN_TAIL, number, position, 0);
+        return;
+    }
+    replay->undecidable = true;
+    log_replay_report(replay, RECOVERY_CUT, number, position, 0);
+}
+
+/* Commits next_number..last were durable and are gone, from `begin` to `end` of the segment. */
+static void fence(struct log_replay *replay, uint64_t last, uint64_t begin, uint64_t end)
+{
+    const uint64_t number = replay->chain->segments[replay->top].number;
+    log_replay_report(replay, RECOVERY_FENCED, number, begin, end - begin);
+    replay->commits_uncovered += last - replay->next_number + 1;
+    replay->next_number = last + 1;
+}
+
+/* A commit whose directory continues the chain, with damaged entries. False: it ends the log. */
+static bool damaged_commit(struct log_replay *replay, const struct scanned_commit *commit,
+                           enum status *status)
+{
+    if (commit->header.number > durable_ask_all(replay)) {
+        tail_cut(replay, commit->position);
+        return false;
+    }
+    log_replay_report(replay, RECOVERY_FENCED, replay->chain->segments[replay->top].number,
+                      commit->position, commit->header.length_bytes);
+    *status = take_commit(replay, commit);
+    return *status == STATUS_OK;
+}
+
+/* Something bad at `position`: what follows behind it? False: it ends the log, or the segment. */
+static bool bad_commit(struct log_replay *replay, struct segment_scan *scan, uint64_t position,
+                       uint64_t last_number, struct scanned_commit *commit)
+{
+    const uint64_t durable = durable_ask_all(replay);
+    const bool found = segment_scan_resync(scan, commit) == SCAN_COMMIT;
+    if (found && commit->header.number <= last_number && commit->header.number - 1 <= durable) {
+        fence(replay, commit->header.number - 1, position, commit->position);
+        return true;
+    }
+    const uint64_t lost = durable < last_number ? durable : last_number;
+    if (lost >= replay->next_number) {
+        fence(replay, lost, position, found ? commit->position : position);
+    }
+    if (durable < last_number) { tail_cut(replay, position); }
+    return false;
+}
+
+static enum status segment_walk(struct log_replay *replay, size_t index)
+{
+    const struct chain_segment *const segment = &replay->chain->segments[index];
+    int file;
+    struct segment_scan *scan;
+    segment_begin(replay, index);
+    enum status status = scan_open(replay, segment, &file, &scan);
+    if (status != STATUS_OK) { return status; }
+
+    bool going = true;
+    while (going && status == STATUS_OK && replay->next_number <= segment->last_number) {
+        struct scanned_commit commit;
+        const enum scan_result result = segment_scan_next(scan, &commit);
+        if (result == SCAN_END) { break; }
+        if (result == SCAN_COMMIT) {
+            status = take_commit(replay, &commit);
+        } else if (commit.directory_holds) {
+            going = damaged_commit(replay, &commit, &status);
+        } else if ((going =
+                        bad_commit(replay, scan, commit.position, segment->last_number, &commit))) {
+            status = take_commit(replay, &commit);
+        }
+    }
+    replay->chain->segments[index].ends_in_footer = replay->footer_last && !replay->top_empty;
+    replay->chain->segments[index].footer = replay->footer;
+    segment_scan_destroy(scan);
+    files_close(replay->files, file);
+    return status;
+}
+
+/* A sealed one says it all in its footer. */
+static enum status segment_take_footer(struct log_replay *replay, size_t index)
+{
+    int file;
+    struct segment_scan *scan;
+    segment_begin(replay, index);
+    enum status status = scan_open(replay, &replay->chain->segments[index], &file, &scan);
+    if (status != STATUS_OK) { return status; }
+    struct scanned_commit footer;
+    status = segment_scan_footer(scan, &footer);
+    if (status == STATUS_OK) { status = take_commit(replay, &footer); }
+    segment_scan_destroy(scan);
+    files_close(replay->files, file);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------- the walk */
+
+/* Whether the segment at `index` goes on where the walk stands, or behind rot. */
+static bool continues_walk(struct log_replay *replay, size_t index)
+{
+    const struct segment_header *const header = &replay->chain->segments[index].header;
+    const bool exact = header->predecessor_commit_number == replay->next_number - 1 &&
+                       header->predecessor_commit_crc32c == replay->previous_crc32c;
+    if (exact && header->first_commit_number == replay->next_number) { return true; }
+    if (header->first_commit_number < replay->next_number) { return false; }
+    if (header->first_commit_number - 1 > durable_ask_all(replay)) { return false; }
+    if (header->first_commit_number > replay->next_number) {
+        fence(replay, header->first_commit_number - 1, replay->tail_position,
+              replay->tail_position);
+    }
+    return true;
+}
+
+/* The next segment does not continue the one where the walk stands. Behind a footer that is what an
+ * interrupted recovery leaves: it sealed, and had still to remove what it cut. */
+static void segment_left_behind(struct log_replay *replay)
+{
+    if (replay->cut) { return; }
+    if (!replay->footer_last || replay->top_empty) {
+        tail_cut(replay, replay->tail_position);
+        return;
+    }
+    replay->cut = true;
+    log_replay_report(replay, RECOVERY_CLEAN_TAIL, replay->chain->segments[replay->top].number,
+                      replay->tail_position, 0);
+}
+
+static size_t walk_start(const struct log_chain *chain)
+{
+    size_t start = log_chain_top(chain);
+    while (!chain->segments[start].sealed) {
+        const size_t below = log_chain_below(chain, start);
+        if (below == chain->count) { break; }
+        start = below;
+    }
+    return start;
+}
+
+static enum status walk(struct log_replay *replay)
+{
+    const struct log_chain *const chain = replay->chain;
+    size_t at = walk_start(chain);
+    const struct segment_header *const first = &chain->segments[at].header;
+    replay->next_number = first->first_commit_number;
+    replay->previous_crc32c = first->predecessor_commit_crc32c;
+    for (;;) {
+        struct chain_segment *const segment = &chain->segments[at];
+        const uint64_t before = replay->next_number;
+        enum status status =
+            segment->sealed ? segment_take_footer(replay, at) : segment_walk(replay, at);
+        if (status == STATUS_NO_MEMORY) { return status; }
+        if (status != STATUS_OK) {
+            /* Readable a moment ago. What it held counts as lost if it was durable. */
+            log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, status, 0);
+            replay->next_number = before;
+        }
+
+        const size_t above = log_chain_above(chain, at);
+        if (above == chain->count) { return STATUS_OK; }
+        if (!continues_walk(replay, above)) {
+            segment_left_behind(replay);
+            return STATUS_OK;
+        }
+        at = above;
+    }
+}
+
+enum status log_replay_run(struct log_replay *replay, const struct recovery_witness *witness)
+{
+    assert(log_chain_top(replay->chain) < replay->chain->count);
+    durable_from_chain(replay, witness);
+    const enum status status = walk(replay);
+    if (status != STATUS_OK) { return status; }
+
+    if (replay->durable_number >= replay->next_number &&
+        log_chain_above(replay->chain, replay->top) == replay->chain->count) {
+        /* Not torn but absent: the disk lost what it had promised to keep. */
+        fence(replay, replay->durable_number, replay->tail_position, replay->tail_position);
+    }
+    /* Numbers are dense and declarations complete, so a hole is one that nobody declared. */
+    for (uint32_t i = 0; i < replay->log->topic_count; i++) {
+        if (replay->log->topics[i].name[0] == '\0') { replay->log->topic_count = i; }
+    }
+    return STATUS_OK;
+}
+
+void log_replay_deinit(struct log_replay *replay)
+{
+    free(replay->index);
+    replay->index = NULL;
+}
+
+uint64_t log_replay_skip(const struct log_replay *replay)
+{
+    uint64_t times = replay->commits_uncovered;
+    if (replay->undecidable && times < UINT64_MAX) { times++; }
+    if (times == 0) { return 0; }
+    if (replay->tail_records_max > (uint64_t)INT64_MAX / times) { return INT64_MAX; }
+    return replay->tail_records_max * times;
+}
+
+void log_replay_skip_offsets(struct log_replay *replay, uint64_t count)
+{
+    for (uint32_t i = 0; i < replay->log->topic_count; i++) {
+        uint64_t *const next = &replay->log->topics[i].next_offset;
+        *next = offset_add(*next, count);
+    }
+}

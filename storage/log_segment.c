@@ -1,0 +1,211 @@
+#include "storage/log_segment.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+
+enum {
+    FOOTER_LINES = 3, /* INDEX, TOPICS, TOTALS */
+    TOPICS_BYTES_MAX = LOG_TOPICS_MAX * ((int)sizeof(struct topic_wire) + 256),
+};
+
+static void segment_check(const struct log_segment *segment)
+{
+    assert(segment->state == LOG_SEGMENT_OPEN);
+    assert(segment->end_bytes % LOG_BLOCK_BYTES == 0);
+    assert(segment->end_bytes <= segment->file.capacity_bytes - LOG_BLOCK_BYTES);
+    assert(segment->index_count <= segment->file.index->entry_capacity);
+}
+
+static size_t footer_bytes(size_t index_entries, size_t topics_bytes)
+{
+    const size_t bytes = commit_entries_position(FOOTER_LINES) +
+                         index_entries * sizeof(struct index_entry_wire) + topics_bytes +
+                         LOG_COMMIT_TOTALS_BYTES;
+    return log_align_bytes(bytes, LOG_BLOCK_BYTES);
+}
+
+size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_entries)
+{
+    return footer_bytes(index_entries, topics->declarations_bytes);
+}
+
+enum status log_segment_init(struct log_segment *segment, uint32_t index_entries)
+{
+    memset(segment, 0, sizeof *segment);
+    segment->image_bytes = footer_bytes(index_entries, TOPICS_BYTES_MAX);
+    if (segment->image_bytes > LOG_COMMIT_BYTES_MAX) { return STATUS_INVALID; }
+
+    const size_t all_bytes = segment->image_bytes + 2 * LOG_BLOCK_BYTES;
+    segment->image = aligned_alloc(LOG_BLOCK_BYTES, all_bytes);
+    if (segment->image == NULL) { return STATUS_NO_MEMORY; }
+    memset(segment->image, 0, all_bytes); /* every page is there before a polling core needs it */
+    segment->header_block = segment->image + segment->image_bytes;
+    segment->trailer_block = segment->header_block + LOG_BLOCK_BYTES;
+    return STATUS_OK;
+}
+
+void log_segment_deinit(struct log_segment *segment)
+{
+    free(segment->image);
+    segment->image = NULL;
+}
+
+void log_segment_open(struct log_segment *segment, const struct prepared_segment *file,
+                      struct segment_header header, uint64_t now_ns)
+{
+    assert(segment->state == LOG_SEGMENT_FREE);
+    assert(segment->writes_out == 0);
+    assert(segment->lent_count == 0);
+    header.nonce = file->nonce;
+    header.number = file->number;
+    header.capacity_bytes = file->capacity_bytes;
+    segment_header_encode(&header, segment->header_block);
+
+    segment->state = LOG_SEGMENT_OPEN;
+    segment->file = *file;
+    segment->opened_ns = now_ns;
+    segment->end_bytes = LOG_BLOCK_BYTES;
+    segment->commit_count = 0;
+    segment->durable_count = 0;
+    segment->has_records = false;
+    segment->header = (struct log_block_write){.write = LOG_WRITE_WAITING};
+    segment->trailer = (struct log_block_write){.write = LOG_WRITE_NONE};
+    segment->index_count = 0;
+    segment->index_crc32c = 0;
+
+    struct live_index_header *const index = file->index;
+    index->log_id = header.log_id;
+    index->nonce = header.nonce;
+    index->segment_number = header.number;
+    index->incarnation = header.incarnation;
+    index->partition = header.partition;
+    index->leader_epoch = header.leader_epoch;
+    index->first_commit_number = header.first_commit_number;
+    log_segment_set_index_state(segment, LIVE_INDEX_OPEN);
+}
+
+void log_segment_set_index_state(struct log_segment *segment, enum live_index_state state)
+{
+    /* Pairs with the acquire in the reader, which then reads the fixed part. */
+    atomic_store_explicit(&segment->file.index->state, state, memory_order_release);
+}
+
+bool log_segment_fits(const struct log_segment *segment, const struct topic_table *topics,
+                      size_t commit_bytes, size_t record_entries)
+{
+    segment_check(segment);
+    const size_t entries = segment->index_count + record_entries;
+    if (entries > segment->file.index->entry_capacity) { return false; }
+
+    const size_t behind_bytes = log_segment_footer_bytes(topics, entries) + LOG_BLOCK_BYTES;
+    const uint64_t left_bytes = segment->file.capacity_bytes - segment->end_bytes;
+    return left_bytes >= behind_bytes && commit_bytes <= left_bytes - behind_bytes;
+}
+
+void log_segment_take(struct log_segment *segment, const struct log_commit *commit)
+{
+    segment_check(segment);
+    assert(commit->header.position == segment->end_bytes);
+    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
+    struct index_entry_wire *const lines =
+        (struct index_entry_wire *)(segment->image + commit_entries_position(FOOTER_LINES));
+
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(bytes, i);
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        assert(segment->index_count < segment->file.index->entry_capacity);
+        struct index_entry_wire *const line = &lines[segment->index_count++];
+        const struct index_entry indexed = {
+            .topic = entry.topic,
+            .record_count = entry.record_count,
+            .base_offset = entry.base_offset,
+            .max_timestamp_ms = entry.max_timestamp_ms,
+            .commit_number = commit->header.number,
+            .position = commit->header.position + entry.position,
+            .length_bytes = entry.length_bytes,
+            .crc32c = entry.crc32c,
+        };
+        index_entry_encode(&indexed, line);
+        segment->index_crc32c = crc32c_extend(segment->index_crc32c, bytes_of(line, sizeof *line));
+        segment->has_records = true;
+    }
+    segment->commit_count++;
+    segment->end_bytes += commit->header.length_bytes;
+}
+
+void log_segment_close_footer(struct log_segment *segment, const struct topic_table *topics,
+                              const uint64_t *totals, struct commit_header *header)
+{
+    segment_check(segment);
+    assert(header->position == segment->end_bytes);
+    uint64_t next_offsets[LOG_TOPICS_MAX];
+    for (uint32_t i = 0; i < topics->count; i++) {
+        next_offsets[i] = topics->topics[i].next_offset;
+    }
+
+    struct commit_draft draft;
+    log_commit_begin(&draft, segment->image, segment->image_bytes, FOOTER_LINES);
+    log_commit_add(&draft, (struct entry){
+                               .type = ENTRY_INDEX,
+                               .topic = LOG_NO_TOPIC,
+                               .length_bytes = (uint32_t)(segment->index_count *
+                                                          sizeof(struct index_entry_wire)),
+                               .crc32c = segment->index_crc32c,
+                           });
+    log_commit_add_topics(&draft, topics, segment->base_offsets, next_offsets);
+    log_commit_add_totals(&draft, totals);
+    log_commit_close(&draft, header);
+
+    assert(header->length_bytes <=
+           segment->file.capacity_bytes - LOG_BLOCK_BYTES - segment->end_bytes);
+    segment->state = LOG_SEGMENT_SEALING;
+    segment->end_bytes += header->length_bytes;
+}
+
+void log_segment_encode_trailer(struct log_segment *segment, const struct commit_header *footer)
+{
+    assert(segment->state == LOG_SEGMENT_SEALING);
+    assert(segment->trailer.write == LOG_WRITE_NONE);
+    const struct segment_trailer trailer = {
+        .nonce = segment->file.nonce,
+        .footer_position = footer->position,
+        .footer_number = footer->number,
+        .footer_length_bytes = footer->length_bytes,
+    };
+    segment_trailer_encode(&trailer, segment->trailer_block);
+    segment->trailer.write = LOG_WRITE_WAITING;
+}
+
+void log_segment_publish(struct log_segment *segment, const struct log_commit *commit,
+                         const struct topic_table *topics, uint64_t now_ns)
+{
+    assert(segment->header.write == LOG_WRITE_DONE);
+    struct live_index_header *const index = segment->file.index;
+    if (segment->durable_count++ == 0) {
+        topic_table_publish(topics, segment->base_offsets, index);
+    }
+
+    uint64_t count = atomic_load_explicit(&index->entry_count, memory_order_relaxed);
+    struct live_index_entry *const entries = live_index_entries(index);
+    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(bytes, i);
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        assert(count < index->entry_capacity);
+        /* The footer's image has the same line: entry_count never runs ahead of index_count. */
+        assert(count < segment->index_count);
+        const struct index_entry_wire *const lines =
+            (const struct index_entry_wire *)(segment->image +
+                                              commit_entries_position(FOOTER_LINES));
+        entries[count].index = lines[count];
+        entries[count].ring_position = commit->ring_position + entry.position;
+        entries[count].durable_ns = now_ns;
+        count++;
+    }
+    /* Pairs with the acquire in the reader: what is counted is written, and durable. */
+    atomic_store_explicit(&index->entry_count, count, memory_order_release);
+}

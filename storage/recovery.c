@@ -1,0 +1,327 @@
+#include "storage/recovery.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/log_chain.h"
+#include "storage/log_replay.h"
+#include "storage/segment_footer.h"
+
+/* ---------------------------------------------------------------------- findings at the door */
+
+/* STATUS_UNSUPPORTED when any segment is of a newer format. */
+static enum status report_segments(const struct log_replay *replay)
+{
+    const struct log_chain *const chain = replay->chain;
+    enum status result = STATUS_OK;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_segment *const segment = &chain->segments[i];
+        const enum status status = segment->status;
+        if (status == STATUS_UNSUPPORTED) {
+            log_replay_report(replay, RECOVERY_UNSUPPORTED, segment->number, 0, 0);
+            result = STATUS_UNSUPPORTED;
+        } else if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+            log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, (uint64_t)status, 0);
+        } else if (status == STATUS_OK && segment->header_status != STATUS_OK) {
+            log_replay_report(replay, RECOVERY_UNREADABLE, segment->number,
+                              (uint64_t)segment->header_status, 1);
+        }
+        if (status == STATUS_OK && segment->in_chain && segment->predecessor_missing && i > 0) {
+            const size_t below = log_chain_below(chain, i);
+            if (below < chain->count) { /* the oldest one's predecessor was retired, not lost */
+                log_replay_report(replay, RECOVERY_MISSING_SEGMENT, segment->number - 1, 0, 0);
+            }
+        }
+    }
+    return result;
+}
+
+static void segment_remove(const struct log_replay *replay, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    log_segment_name(replay->partition, number, name);
+    const enum status status = files_remove(replay->files, name);
+    if (status == STATUS_OK) {
+        log_replay_report(replay, RECOVERY_REMOVED_SPARE, number, 0, 0);
+    } else {
+        log_replay_report(replay, RECOVERY_UNREADABLE, number, (uint64_t)status, 0);
+    }
+}
+
+static void remove_spares(const struct log_replay *replay)
+{
+    for (size_t i = 0; i < replay->chain->count; i++) {
+        const struct chain_segment *const segment = &replay->chain->segments[i];
+        if (segment->status == STATUS_NOT_FOUND) { segment_remove(replay, segment->number); }
+    }
+}
+
+/* Cut off, or opened and never written: nothing in it was ever durable with all before it. After
+ * the seal below, so that a crash in between finds the same verdict. */
+static void remove_cut_segments(const struct log_replay *replay)
+{
+    for (size_t i = replay->chain->count; i-- > replay->top + 1;) {
+        const struct chain_segment *const segment = &replay->chain->segments[i];
+        if (segment->status == STATUS_OK && segment->in_chain) {
+            segment_remove(replay, segment->number);
+        }
+    }
+}
+
+/* ----------------------------------------------------------------------------------- the seal */
+
+static const struct chain_segment *top_of(const struct log_replay *replay)
+{
+    return &replay->chain->segments[replay->top];
+}
+
+static enum status trailer_write(const struct log_replay *replay, int file,
+                                 const struct segment_header *header,
+                                 const struct commit_header *footer)
+{
+    const struct segment_trailer trailer = {
+        .nonce = header->nonce,
+        .footer_position = footer->position,
+        .footer_number = footer->number,
+        .footer_length_bytes = footer->length_bytes,
+    };
+    uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
+    if (block == NULL) { return STATUS_NO_MEMORY; }
+    segment_trailer_encode(&trailer, block);
+    const enum status status =
+        files_write(replay->files, file, header->capacity_bytes - LOG_BLOCK_BYTES,
+                    bytes_of(block, LOG_BLOCK_BYTES));
+    free(block);
+    return status;
+}
+
+/* Where the footer goes: behind the last good commit, or where a trailer already says. */
+static uint64_t footer_position(const struct log_replay *replay)
+{
+    const struct chain_segment *const top = top_of(replay);
+    if (top->trailer_status == STATUS_OK && top->trailer.footer_position >= replay->tail_position) {
+        return top->trailer.footer_position;
+    }
+    return replay->tail_position;
+}
+
+/* The trailer goes first. It bounds every later scan to the footer, so that what is left of a torn
+ * tail behind it is never taken for a commit; and it testifies that everything in front of the
+ * footer was durable, should the only commit that says so lie under the footer. */
+static enum status footer_write(struct log_replay *replay, int file,
+                                const struct commit_header *footer, struct bytes commit)
+{
+    const uint64_t end = top_of(replay)->header.capacity_bytes - LOG_BLOCK_BYTES;
+    if (top_of(replay)->size_bytes < end + LOG_BLOCK_BYTES) { return STATUS_TRUNCATED; }
+    if (footer->position > end || commit.len_bytes > end - footer->position) { return STATUS_FULL; }
+    enum status status = trailer_write(replay, file, &top_of(replay)->header, footer);
+    if (status == STATUS_OK) {
+        status = files_write(replay->files, file, footer->position, commit);
+    }
+    return status;
+}
+
+/* A footer, and then the log goes on behind it. */
+static enum status seal_with_footer(struct log_replay *replay, int file, bool skipped)
+{
+    const struct chain_segment *const top = top_of(replay);
+    struct segment_footer_parts parts = {
+        .header =
+            {
+                .log_id = top->header.log_id,
+                .nonce = top->header.nonce,
+                .incarnation = top->header.incarnation,
+                .number = replay->next_number,
+                .previous_crc32c = replay->previous_crc32c,
+                .durable_number = replay->next_number - 1,
+                .wall_ms = replay->log->last_wall_ms,
+                .position = footer_position(replay),
+            },
+        .log = replay->log,
+        .base_offsets = replay->base_offsets,
+        .offsets_skipped = skipped,
+        .index = replay->index,
+        .index_count = replay->index_count,
+    };
+    uint8_t *commit;
+    uint32_t crc;
+    enum status status = segment_footer_encode(&parts, &commit, &crc);
+    if (status != STATUS_OK) { return status; }
+    status = footer_write(replay, file, &parts.header, bytes_of(commit, parts.header.length_bytes));
+    free(commit);
+    if (status != STATUS_OK) { return status; }
+
+    replay->footer = parts.header;
+    replay->footer.crc32c = crc;
+    replay->footer_last = true;
+    replay->top_empty = false;
+    replay->next_number = parts.header.number + 1;
+    replay->previous_crc32c = crc;
+    return STATUS_OK;
+}
+
+static enum status segment_open(const struct log_replay *replay, uint64_t number, int *file)
+{
+    char name[LOG_NAME_BYTES];
+    uint64_t size_bytes;
+    log_segment_name(replay->partition, number, name);
+    return files_open(replay->files, name, FILES_READ_WRITE, file, &size_bytes);
+}
+
+static enum status seal(struct log_replay *replay, bool skipped)
+{
+    const struct chain_segment *const top = top_of(replay);
+    const bool footer_stands = replay->footer_last && !replay->top_empty;
+    assert(!(footer_stands && skipped)); /* a footer declares every topic: nothing is in doubt */
+    if (footer_stands && top->sealed) { return STATUS_OK; }
+
+    int file;
+    enum status status = segment_open(replay, top->number, &file);
+    if (status != STATUS_OK) { return status; }
+    status = footer_stands ? trailer_write(replay, file, &top->header, &replay->footer)
+                           : seal_with_footer(replay, file, skipped);
+    files_close(replay->files, file);
+    return status;
+}
+
+/* A crash between footer and trailer, when the next segment was open already. Readers can do
+ * without it: they scan. */
+static void finish_trailers(const struct log_replay *replay)
+{
+    for (size_t i = 0; i < replay->top; i++) {
+        const struct chain_segment *const segment = &replay->chain->segments[i];
+        if (!segment->in_chain || segment->sealed || !segment->ends_in_footer) { continue; }
+        if (segment->trailer_status != STATUS_NOT_FOUND) { continue; }
+        int file;
+        enum status status = segment_open(replay, segment->number, &file);
+        if (status == STATUS_OK) {
+            status = trailer_write(replay, file, &segment->header, &segment->footer);
+            files_close(replay->files, file);
+        }
+        log_replay_report(replay, status == STATUS_OK ? RECOVERY_SEALED : RECOVERY_UNSEALED,
+                          segment->number, (uint64_t)status, 0);
+    }
+}
+
+/* The newest segment holds nothing and the one below ends in order: it need not stay. */
+static void step_below_empty_top(struct log_replay *replay)
+{
+    const size_t below = log_chain_below(replay->chain, replay->top);
+    if (!replay->top_empty || replay->undecidable || replay->commits_uncovered > 0) { return; }
+    if (below == replay->chain->count || !replay->footer_last) { return; }
+    if (!log_id_equal(replay->footer.nonce, replay->chain->segments[below].header.nonce)) {
+        return;
+    }
+    replay->top = below;
+    replay->top_empty = false;
+}
+
+/* -------------------------------------------------------------------------- where it goes on */
+
+static void resume_from(const struct log_replay *replay, struct log_resume *out)
+{
+    static const struct log_id unknown = {{0}};
+    const struct log_chain *const chain = replay->chain;
+    const struct segment_header *const header = &top_of(replay)->header;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct segment_header *const each = &chain->segments[i].header;
+        if (!chain->segments[i].in_chain || log_id_equal(each->cluster_id, unknown)) { continue; }
+        out->cluster_id = each->cluster_id;
+    }
+    out->log_id = header->log_id;
+    out->leader_epoch = replay->leader_epoch;
+    out->next_commit_number = replay->next_number;
+    out->predecessor_nonce = header->nonce;
+    out->predecessor_commit_number = replay->next_number - 1;
+    out->predecessor_commit_crc32c = replay->previous_crc32c;
+    if (replay->top_empty) {
+        const size_t below = log_chain_below(chain, replay->top);
+        out->predecessor_nonce =
+            below < chain->count ? chain->segments[below].header.nonce : header->predecessor_nonce;
+    }
+}
+
+static enum status recover_chain(struct log_replay *replay, const struct recovery_witness *witness)
+{
+    enum status status = log_replay_run(replay, witness);
+    if (status != STATUS_OK) { return status; }
+    step_below_empty_top(replay);
+
+    const uint64_t skip = log_replay_skip(replay);
+    const bool footer_stands = replay->footer_last && !replay->top_empty;
+    if (skip > 0) { log_replay_skip_offsets(replay, skip); }
+    const bool was_sealed = footer_stands && skip == 0 && top_of(replay)->sealed;
+    status = seal(replay, skip > 0);
+    if (status == STATUS_NO_MEMORY) { return status; }
+    const uint64_t number = top_of(replay)->number;
+    if (status != STATUS_OK) {
+        log_replay_report(replay, RECOVERY_UNSEALED, number, (uint64_t)status, 0);
+    } else if (!was_sealed) {
+        log_replay_report(replay, RECOVERY_SEALED, number,
+                          replay->next_number - top_of(replay)->header.first_commit_number, 0);
+    }
+    finish_trailers(replay);
+    remove_cut_segments(replay);
+
+    if (skip > 0 || (replay->footer_last && replay->offsets_skipped)) { replay->leader_epoch++; }
+    if (skip > 0) {
+        log_replay_report(replay, RECOVERY_SKIPPED_OFFSETS, number, skip, replay->leader_epoch);
+    }
+    return STATUS_OK;
+}
+
+/* Files are there and none can be read as a segment: the log starts over, above their numbers. */
+static void resume_from_nothing(struct log_resume *out)
+{
+    out->leader_epoch = 1;
+    out->next_commit_number = 1;
+}
+
+static enum status recover_loaded(struct log_replay *replay, const struct recovery_witness *witness)
+{
+    const struct log_chain *const chain = replay->chain;
+    enum status status = report_segments(replay);
+    if (status != STATUS_OK) { return status; }
+    remove_spares(replay);
+
+    bool only_spares = true;
+    for (size_t i = 0; i < chain->count; i++) {
+        only_spares = only_spares && chain->segments[i].status == STATUS_NOT_FOUND;
+    }
+    if (only_spares) { return STATUS_NOT_FOUND; }
+
+    const uint64_t highest = chain->segments[chain->count - 1].number;
+    replay->log->next_segment_number = highest < UINT64_MAX ? highest + 1 : highest;
+    if (log_chain_top(chain) == chain->count) {
+        resume_from_nothing(replay->log);
+        return STATUS_OK;
+    }
+    status = recover_chain(replay, witness);
+    if (status == STATUS_OK) { resume_from(replay, replay->log); }
+    return status;
+}
+
+enum status recovery_run(struct files files, uint32_t partition,
+                         const struct recovery_witness *witness,
+                         const struct recovery_report *report, struct log_resume *out)
+{
+    struct log_chain chain;
+    const enum status listed = log_chain_load(files, partition, &chain);
+    if (listed != STATUS_OK) { return listed; }
+
+    struct log_replay *const replay = calloc(1, sizeof *replay);
+    enum status status = STATUS_NO_MEMORY;
+    if (replay != NULL) {
+        replay->files = files;
+        replay->partition = partition;
+        replay->chain = &chain;
+        replay->report = report;
+        replay->log = out;
+        status = recover_loaded(replay, witness);
+        log_replay_deinit(replay);
+    }
+    free(replay);
+    log_chain_free(&chain);
+    return status;
+}

@@ -1,0 +1,301 @@
+#include "storage/segment_supply.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/mapped_file.h"
+#include "wire/log_format.h"
+
+/* One log's two hand-over places. `ready` and `returned` are each written by both sides, in turn:
+ * the release that hands a segment over pairs with the other side's acquire. */
+struct supply_log {
+    uint32_t partition;
+    bool added;
+    uint64_t next_number;
+    uint64_t retry_at_ns;
+    _Atomic uint32_t trouble; /* enum status; told, not relied on: relaxed */
+
+    _Atomic bool ready; /* true: `prepared` is the worker's to take */
+    struct prepared_segment prepared;
+    _Atomic bool returned; /* true: `given_back` is the helper's to clean up */
+    struct prepared_segment given_back;
+};
+
+/* A sealed segment's live index that waits for its removal. */
+struct supply_expiry {
+    uint32_t partition;
+    uint64_t number;
+    uint64_t due_ns;
+};
+
+struct segment_supply {
+    struct segment_supply_options options;
+    struct supply_log *logs;
+    struct supply_expiry *expiries;
+    size_t expiry_count;
+    size_t expiry_capacity;
+    bool seeded;
+    uint64_t random;
+};
+
+/* ------------------------------------------------------------------------------------ making */
+
+/* False when the kernel gives no entropy yet: tried again like any other trouble. */
+static bool supply_nonce(struct segment_supply *supply, struct log_id *out)
+{
+    if (!supply->seeded) {
+        return getrandom(out->bytes, sizeof out->bytes, 0) == (ssize_t)sizeof out->bytes;
+    }
+    for (size_t i = 0; i < sizeof out->bytes; i++) { /* a linear congruence is random enough here */
+        supply->random = supply->random * 6364136223846793005U + 1442695040888963407U;
+        out->bytes[i] = (uint8_t)(supply->random >> 56);
+    }
+    return true;
+}
+
+static void supply_index_path(const struct segment_supply *supply, uint32_t partition,
+                              uint64_t number, char out[PATH_MAX])
+{
+    char name[LIVE_INDEX_NAME_BYTES];
+    live_index_file_name(partition, number, name);
+    const int len = snprintf(out, PATH_MAX, "%s/%s", supply->options.runtime, name);
+    assert(len > 0 && len < PATH_MAX); /* segment_supply_create refused longer directories */
+}
+
+static void supply_remove_index(const struct segment_supply *supply, uint32_t partition,
+                                uint64_t number)
+{
+    char path[PATH_MAX];
+    supply_index_path(supply, partition, number, path);
+    (void)unlink(path); /* memory of a tmpfs; the next start sweeps what stays */
+}
+
+static void supply_remove_segment(const struct segment_supply *supply, uint32_t partition,
+                                  uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    log_segment_name(partition, number, name);
+    /* One that stays is a spare to recovery, which removes it at the next start. */
+    const enum status ignored = files_remove(supply->options.files, name);
+    (void)ignored;
+    supply_remove_index(supply, partition, number);
+}
+
+static void supply_close(const struct segment_supply *supply, struct prepared_segment *segment)
+{
+    struct mapped_file index = {(uint8_t *)segment->index, segment->index_size_bytes, 0};
+    mapped_file_close(&index);
+    files_close(supply->options.files, segment->file);
+}
+
+static enum status supply_prepare(struct segment_supply *supply, struct supply_log *log)
+{
+    struct prepared_segment segment = {
+        .number = log->next_number,
+        .capacity_bytes = supply->options.segment_bytes,
+        .index_size_bytes = live_index_file_bytes(supply->options.index_entries),
+    };
+    if (!supply_nonce(supply, &segment.nonce)) { return STATUS_BUSY; }
+
+    char name[LOG_NAME_BYTES];
+    log_segment_name(log->partition, segment.number, name);
+    enum status status =
+        files_create(supply->options.files, name, segment.capacity_bytes, &segment.file);
+    if (status == STATUS_EXISTS) { log->next_number++; } /* someone else's: never touched */
+    if (status != STATUS_OK) { return status; }
+
+    char path[PATH_MAX];
+    struct mapped_file index;
+    supply_index_path(supply, log->partition, segment.number, path);
+    status = mapped_file_create(path, segment.index_size_bytes, &index);
+    if (status != STATUS_OK) {
+        files_close(supply->options.files, segment.file);
+        supply_remove_segment(supply, log->partition, segment.number);
+        return status;
+    }
+    segment.index = (struct live_index_header *)index.at;
+    live_index_init(segment.index, supply->options.index_entries);
+
+    log->prepared = segment;
+    log->next_number++;
+    atomic_store_explicit(&log->ready, true, memory_order_release);
+    return STATUS_OK;
+}
+
+static bool supply_prepare_due(struct segment_supply *supply, struct supply_log *log,
+                               uint64_t now_ns)
+{
+    if (!log->added) { return false; }
+    if (atomic_load_explicit(&log->ready, memory_order_acquire)) { return false; }
+    if (now_ns < log->retry_at_ns) { return false; }
+
+    const enum status status = supply_prepare(supply, log);
+    atomic_store_explicit(&log->trouble, (uint32_t)status, memory_order_relaxed);
+    log->retry_at_ns = status == STATUS_OK ? 0 : now_ns + NS_PER_S;
+    return status == STATUS_OK;
+}
+
+/* ----------------------------------------------------------------------------------- cleaning */
+
+static void supply_expire_later(struct segment_supply *supply, uint32_t partition, uint64_t number,
+                                uint64_t due_ns)
+{
+    if (supply->expiry_count == supply->expiry_capacity) {
+        const size_t capacity = supply->expiry_capacity == 0 ? 64 : supply->expiry_capacity * 2;
+        struct supply_expiry *const grown =
+            realloc(supply->expiries, capacity * sizeof *supply->expiries);
+        if (grown == NULL) { return; } /* the index stays until the next start sweeps it */
+        supply->expiries = grown;
+        supply->expiry_capacity = capacity;
+    }
+    supply->expiries[supply->expiry_count++] = (struct supply_expiry){partition, number, due_ns};
+}
+
+static bool supply_clean_returned(struct segment_supply *supply, struct supply_log *log,
+                                  uint64_t now_ns)
+{
+    if (!atomic_load_explicit(&log->returned, memory_order_acquire)) { return false; }
+    struct prepared_segment segment = log->given_back;
+    atomic_store_explicit(&log->returned, false, memory_order_release);
+
+    const uint32_t state = atomic_load_explicit(&segment.index->state, memory_order_relaxed);
+    supply_close(supply, &segment);
+    if (segment.spent_for_nothing) {
+        supply_remove_segment(supply, log->partition, segment.number);
+    } else if (state == LIVE_INDEX_SEALED) {
+        supply_expire_later(supply, log->partition, segment.number,
+                            now_ns + supply->options.grace_ns);
+    }
+    return true;
+}
+
+static bool supply_expire_due(struct segment_supply *supply, uint64_t now_ns)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < supply->expiry_count; i++) {
+        const struct supply_expiry expiry = supply->expiries[i];
+        if (expiry.due_ns > now_ns) {
+            supply->expiries[kept++] = expiry;
+        } else {
+            supply_remove_index(supply, expiry.partition, expiry.number);
+        }
+    }
+    const bool removed = kept < supply->expiry_count;
+    supply->expiry_count = kept;
+    return removed;
+}
+
+bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns)
+{
+    bool worked = false;
+    for (size_t i = 0; i < supply->options.log_count; i++) {
+        worked |= supply_clean_returned(supply, &supply->logs[i], now_ns);
+        worked |= supply_prepare_due(supply, &supply->logs[i], now_ns);
+    }
+    worked |= supply_expire_due(supply, now_ns);
+    return worked;
+}
+
+/* ----------------------------------------------------------------------------- the worker's side
+ */
+
+enum status segment_supply_take(struct segment_supply *supply, size_t index,
+                                struct prepared_segment *out)
+{
+    assert(index < supply->options.log_count);
+    struct supply_log *const log = &supply->logs[index];
+    if (!atomic_load_explicit(&log->ready, memory_order_acquire)) { return STATUS_BUSY; }
+    *out = log->prepared;
+    atomic_store_explicit(&log->ready, false, memory_order_release);
+    return STATUS_OK;
+}
+
+enum status segment_supply_give_back(struct segment_supply *supply, size_t index,
+                                     const struct prepared_segment *segment)
+{
+    assert(index < supply->options.log_count);
+    struct supply_log *const log = &supply->logs[index];
+    if (atomic_load_explicit(&log->returned, memory_order_acquire)) { return STATUS_BUSY; }
+    log->given_back = *segment;
+    atomic_store_explicit(&log->returned, true, memory_order_release);
+    return STATUS_OK;
+}
+
+/* --------------------------------------------------------------------------------- life cycle */
+
+enum status segment_supply_create(const struct segment_supply_options *options,
+                                  struct segment_supply **out)
+{
+    assert(options->log_count > 0);
+    assert(options->index_entries > 0);
+    assert(options->segment_bytes % LOG_BLOCK_BYTES == 0);
+    if (strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) { return STATUS_INVALID; }
+
+    struct segment_supply *const supply = calloc(1, sizeof *supply);
+    if (supply == NULL) { return STATUS_NO_MEMORY; }
+    supply->options = *options;
+    supply->logs = calloc(options->log_count, sizeof *supply->logs);
+    if (supply->logs == NULL) {
+        free(supply);
+        return STATUS_NO_MEMORY;
+    }
+    *out = supply;
+    return STATUS_OK;
+}
+
+void segment_supply_destroy(struct segment_supply *supply)
+{
+    if (supply == NULL) { return; }
+    for (size_t i = 0; i < supply->options.log_count; i++) {
+        struct supply_log *const log = &supply->logs[i];
+        (void)supply_clean_returned(supply, log, 0);
+        if (!atomic_load_explicit(&log->ready, memory_order_acquire)) { continue; }
+        supply_close(supply, &log->prepared);
+        supply_remove_segment(supply, log->partition, log->prepared.number);
+    }
+    (void)supply_expire_due(supply, UINT64_MAX);
+    free(supply->expiries);
+    free(supply->logs);
+    free(supply);
+}
+
+void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_t partition,
+                            uint64_t next_number)
+{
+    assert(index < supply->options.log_count);
+    assert(next_number > 0);
+    supply->logs[index].partition = partition;
+    supply->logs[index].next_number = next_number;
+    supply->logs[index].added = true;
+}
+
+void segment_supply_seed(struct segment_supply *supply, uint64_t seed)
+{
+    supply->seeded = true;
+    supply->random = seed;
+}
+
+uint64_t segment_supply_segment_bytes(const struct segment_supply *supply)
+{
+    return supply->options.segment_bytes;
+}
+
+uint32_t segment_supply_index_entries(const struct segment_supply *supply)
+{
+    return supply->options.index_entries;
+}
+
+enum status segment_supply_trouble(const struct segment_supply *supply, size_t index)
+{
+    assert(index < supply->options.log_count);
+    const struct supply_log *const log = &supply->logs[index];
+    return (enum status)atomic_load_explicit(&log->trouble, memory_order_relaxed);
+}

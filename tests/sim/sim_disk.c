@@ -1,0 +1,531 @@
+#include "tests/sim/sim_disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/log_format.h"
+
+enum {
+    SECTOR_BYTES = 512, /* what a device writes whole or not at all, at best */
+    FILES_MAX = 4096,   /* names ever made, and handles open at once */
+    FLIGHTS_MAX = 1024,
+};
+
+struct sim_file {
+    char name[LOG_NAME_BYTES];
+    uint64_t size_bytes;
+    uint8_t *data; /* durable */
+    bool removed;
+};
+
+struct sim_flight {
+    struct sim_file *file;
+    uint64_t position;
+    struct bytes source; /* the caller's, compared at completion */
+    uint8_t *copy;       /* as submitted */
+    uint64_t tag;
+    uint64_t due_reap;
+    enum status outcome;
+    bool swallowed;
+};
+
+struct sim_disk {
+    struct sim_disk_options options;
+    uint64_t random;
+    uint64_t reap_count;
+    uint64_t write_count;
+    uint64_t doorbells;
+
+    struct sim_file *files[FILES_MAX];
+    size_t file_count;
+    struct sim_file *handles[FILES_MAX]; /* [file]; NULL: closed */
+    struct sim_flight flights[FLIGHTS_MAX];
+    size_t flight_count;
+
+    uint64_t fail_first;
+    uint64_t fail_count;
+    enum status fail_why;
+    uint64_t swallow_number;
+    enum status create_refusal;
+    struct {
+        char name[LOG_NAME_BYTES];
+        uint64_t position;
+        uint64_t len_bytes;
+    } bad_range;
+    bool held;
+    bool power_cut_armed;
+    bool power_off;
+    uint64_t operations_left;
+};
+
+/* splitmix64: small, and good enough to shuffle. */
+static uint64_t sim_random(struct sim_disk *disk)
+{
+    uint64_t z = disk->random += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+/* Counts one changing call; false when the power is off. */
+static bool sim_has_power(struct sim_disk *disk)
+{
+    if (disk->power_off) { return false; }
+    if (!disk->power_cut_armed) { return true; }
+    if (disk->operations_left == 0) {
+        disk->power_off = true;
+        return false;
+    }
+    disk->operations_left--;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------- wreckage */
+
+/* What a write leaves when nobody can say how far it got. */
+static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t position,
+                      const uint8_t *bytes, size_t len_bytes)
+{
+    for (size_t at = 0; at < len_bytes; at += SECTOR_BYTES) {
+        const size_t step = len_bytes - at < SECTOR_BYTES ? len_bytes - at : SECTOR_BYTES;
+        uint8_t *const target = file->data + position + at;
+        switch (sim_random(disk) % 8) {
+        case 0:
+            for (size_t i = 0; i < step; i++) { target[i] = (uint8_t)sim_random(disk); }
+            break;
+        case 1:
+        case 2:
+        case 3: break; /* lost */
+        default: memcpy(target, bytes + at, step);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- disk */
+
+static enum status sim_submit(void *self, const struct disk_write *write)
+{
+    struct sim_disk *const disk = self;
+    assert(write->bytes.len_bytes > 0);
+    assert(write->bytes.len_bytes % DISK_BLOCK_BYTES == 0);
+    assert(write->position % DISK_BLOCK_BYTES == 0);
+    assert((uintptr_t)write->bytes.at % DISK_BLOCK_BYTES == 0);
+    assert(write->file >= 0 && write->file < FILES_MAX);
+    struct sim_file *const file = disk->handles[write->file];
+    assert(file != NULL);
+    assert(write->position <= file->size_bytes);
+    assert(write->bytes.len_bytes <= file->size_bytes - write->position);
+
+    const size_t depth = disk->options.depth == 0 ? FLIGHTS_MAX : disk->options.depth;
+    if (disk->flight_count >= depth) { return STATUS_BUSY; }
+    if (!sim_has_power(disk)) { return STATUS_IO; }
+
+    const uint64_t number = ++disk->write_count;
+    const bool fails = disk->fail_count > 0 && number >= disk->fail_first &&
+                       number - disk->fail_first < disk->fail_count;
+    uint8_t *const copy = malloc(write->bytes.len_bytes);
+    assert(copy != NULL);
+    memcpy(copy, write->bytes.at, write->bytes.len_bytes);
+    disk->flights[disk->flight_count++] = (struct sim_flight){
+        .file = file,
+        .position = write->position,
+        .source = write->bytes,
+        .copy = copy,
+        .tag = write->tag,
+        .due_reap =
+            disk->reap_count + 1 + sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1),
+        .outcome = fails ? disk->fail_why : STATUS_OK,
+        .swallowed = number == disk->swallow_number,
+    };
+    return STATUS_OK;
+}
+
+static struct disk_completion sim_complete(struct sim_disk *disk, size_t index)
+{
+    struct sim_flight *const flight = &disk->flights[index];
+    const struct disk_completion completion = {flight->tag, flight->outcome};
+    assert(memcmp(flight->source.at, flight->copy, flight->source.len_bytes) == 0 &&
+           "bytes changed under a write in flight");
+
+    if (flight->outcome == STATUS_OK) {
+        memcpy(flight->file->data + flight->position, flight->copy, flight->source.len_bytes);
+    } else {
+        sim_wreck(disk, flight->file, flight->position, flight->copy, flight->source.len_bytes);
+    }
+    free(flight->copy);
+    disk->flights[index] = disk->flights[--disk->flight_count];
+    return completion;
+}
+
+static size_t sim_reap(void *self, struct disk_completion *out, size_t capacity)
+{
+    struct sim_disk *const disk = self;
+    size_t count = 0;
+    disk->reap_count++;
+    if (disk->held || disk->power_off) { return 0; }
+
+    /* From a seeded place in the table on: what is due comes in no order. */
+    size_t index = disk->flight_count > 0 ? sim_random(disk) % disk->flight_count : 0;
+    for (size_t looked = 0, all = disk->flight_count; looked < all && count < capacity; looked++) {
+        if (index >= disk->flight_count) { index = 0; }
+        const struct sim_flight *const flight = &disk->flights[index];
+        if (flight->swallowed || flight->due_reap > disk->reap_count) {
+            index++;
+        } else {
+            out[count++] = sim_complete(disk, index);
+        }
+    }
+    return count;
+}
+
+static void sim_ring_doorbell(void *self) { ((struct sim_disk *)self)->doorbells++; }
+
+static void sim_costs(void *self, struct disk_costs *out)
+{
+    const struct sim_disk *const disk = self;
+    *out = (struct disk_costs){.enter_calls = disk->reap_count};
+}
+
+static const struct disk_ops sim_disk_ops = {sim_submit, sim_reap, sim_ring_doorbell, sim_costs};
+
+/* --------------------------------------------------------------------------------------- files */
+
+static struct sim_file *sim_find(const struct sim_disk *disk, const char *name)
+{
+    for (size_t i = 0; i < disk->file_count; i++) {
+        struct sim_file *const file = disk->files[i];
+        if (!file->removed && strcmp(file->name, name) == 0) { return file; }
+    }
+    return NULL;
+}
+
+static uint32_t sim_partition_of(const struct sim_file *file)
+{
+    char directory[LOG_NAME_BYTES] = {0};
+    uint32_t partition = 0;
+    const char *const slash = strchr(file->name, '/');
+    assert(slash != NULL);
+    memcpy(directory, file->name, (size_t)(slash - file->name));
+    const bool named = log_directory_name_parse(directory, &partition);
+    assert(named);
+    return partition;
+}
+
+static int sim_handle_open(struct sim_disk *disk, struct sim_file *file)
+{
+    int handle = 0;
+    while (handle < FILES_MAX && disk->handles[handle] != NULL) { handle++; }
+    assert(handle < FILES_MAX);
+    disk->handles[handle] = file;
+    return handle;
+}
+
+static struct sim_file *sim_file_add(struct sim_disk *disk, const char *name, uint64_t size_bytes)
+{
+    assert(disk->file_count < FILES_MAX);
+    assert(strlen(name) < LOG_NAME_BYTES);
+    struct sim_file *const file = calloc(1, sizeof *file);
+    assert(file != NULL);
+    strcpy(file->name, name);
+    file->size_bytes = size_bytes;
+    file->data = calloc(1, size_bytes);
+    assert(file->data != NULL);
+    disk->files[disk->file_count++] = file;
+    return file;
+}
+
+/* A directory lives as long as it holds, or held, a file: nobody removes directories. The first
+ * file of a partition is where its directory is seen first. */
+static bool sim_is_first_of_partition(const struct sim_disk *disk, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (sim_partition_of(disk->files[i]) == sim_partition_of(disk->files[index])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum status sim_list_partitions(void *self, files_on_partition *visit, void *context)
+{
+    const struct sim_disk *const disk = self;
+    for (size_t i = 0; i < disk->file_count; i++) {
+        if (sim_is_first_of_partition(disk, i)) {
+            visit(context, sim_partition_of(disk->files[i]));
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status sim_list_segments(void *self, uint32_t partition, files_on_segment *visit,
+                                     void *context)
+{
+    const struct sim_disk *const disk = self;
+    enum status status = STATUS_NOT_FOUND;
+    for (size_t i = 0; i < disk->file_count; i++) {
+        const struct sim_file *const file = disk->files[i];
+        if (sim_partition_of(file) != partition) { continue; }
+        status = STATUS_OK;
+        uint64_t number;
+        if (file->removed) { continue; }
+        if (!log_segment_name_parse(strchr(file->name, '/') + 1, &number)) { continue; }
+        visit(context, number, file->size_bytes);
+    }
+    return status;
+}
+
+static uint64_t sim_used_bytes(const struct sim_disk *disk)
+{
+    uint64_t used = 0;
+    for (size_t i = 0; i < disk->file_count; i++) {
+        if (!disk->files[i]->removed) { used += disk->files[i]->size_bytes; }
+    }
+    return used;
+}
+
+static enum status sim_space(void *self, uint32_t partition, uint64_t *out_free_bytes)
+{
+    const struct sim_disk *const disk = self;
+    (void)partition;
+    const uint64_t capacity = disk->options.capacity_bytes;
+    const uint64_t used = sim_used_bytes(disk);
+    *out_free_bytes = capacity == 0 ? UINT64_MAX / 2 : used < capacity ? capacity - used : 0;
+    return STATUS_OK;
+}
+
+static enum status sim_create(void *self, const char *name, uint64_t size_bytes, int *out_file)
+{
+    struct sim_disk *const disk = self;
+    assert(size_bytes % DISK_BLOCK_BYTES == 0);
+    if (disk->power_off) { return STATUS_IO; }
+    if (disk->create_refusal != STATUS_OK) { return disk->create_refusal; }
+    if (sim_find(disk, name) != NULL) { return STATUS_EXISTS; }
+    uint64_t free_bytes = 0;
+    (void)sim_space(disk, 0, &free_bytes);
+    if (size_bytes > free_bytes) { return STATUS_NO_SPACE; }
+
+    const bool powered = sim_has_power(disk);
+    if (!powered && sim_random(disk) % 2 == 0) { return STATUS_IO; } /* nothing is left of it */
+    struct sim_file *const file = sim_file_add(disk, name, size_bytes);
+    if (!powered) { return STATUS_IO; } /* there, but its maker never knew */
+    *out_file = sim_handle_open(disk, file);
+    return STATUS_OK;
+}
+
+static enum status sim_open(void *self, const char *name, enum files_access access, int *out_file,
+                            uint64_t *out_size_bytes)
+{
+    struct sim_disk *const disk = self;
+    (void)access;
+    if (disk->power_off) { return STATUS_IO; }
+    struct sim_file *const file = sim_find(disk, name);
+    if (file == NULL) { return STATUS_NOT_FOUND; }
+    *out_file = sim_handle_open(disk, file);
+    *out_size_bytes = file->size_bytes;
+    return STATUS_OK;
+}
+
+static bool sim_range_is_bad(const struct sim_disk *disk, const struct sim_file *file,
+                             uint64_t position, size_t len_bytes)
+{
+    if (strcmp(disk->bad_range.name, file->name) != 0) { return false; }
+    return position < disk->bad_range.position + disk->bad_range.len_bytes &&
+           disk->bad_range.position < position + len_bytes;
+}
+
+static enum status sim_read(void *self, int handle, uint64_t position, uint8_t *out,
+                            size_t len_bytes)
+{
+    struct sim_disk *const disk = self;
+    assert(position % DISK_BLOCK_BYTES == 0);
+    assert(len_bytes % DISK_BLOCK_BYTES == 0);
+    assert((uintptr_t)out % DISK_BLOCK_BYTES == 0);
+    const struct sim_file *const file = disk->handles[handle];
+    assert(file != NULL);
+    if (disk->power_off) { return STATUS_IO; }
+    if (position > file->size_bytes) { return STATUS_TRUNCATED; }
+    if (len_bytes > file->size_bytes - position) { return STATUS_TRUNCATED; }
+    if (sim_range_is_bad(disk, file, position, len_bytes)) {
+        errno = EIO;
+        return STATUS_IO;
+    }
+    memcpy(out, file->data + position, len_bytes);
+    return STATUS_OK;
+}
+
+static enum status sim_write(void *self, int handle, uint64_t position, struct bytes bytes)
+{
+    struct sim_disk *const disk = self;
+    assert(position % DISK_BLOCK_BYTES == 0);
+    assert(bytes.len_bytes % DISK_BLOCK_BYTES == 0);
+    assert((uintptr_t)bytes.at % DISK_BLOCK_BYTES == 0);
+    struct sim_file *const file = disk->handles[handle];
+    assert(file != NULL);
+    assert(position <= file->size_bytes);
+    assert(bytes.len_bytes <= file->size_bytes - position);
+    if (disk->power_off) { return STATUS_IO; }
+    if (!sim_has_power(disk)) {
+        sim_wreck(disk, file, position, bytes.at, bytes.len_bytes);
+        return STATUS_IO;
+    }
+    memcpy(file->data + position, bytes.at, bytes.len_bytes);
+    return STATUS_OK;
+}
+
+static enum status sim_remove(void *self, const char *name)
+{
+    struct sim_disk *const disk = self;
+    if (disk->power_off) { return STATUS_IO; }
+    struct sim_file *const file = sim_find(disk, name);
+    if (file == NULL) { return STATUS_NOT_FOUND; }
+    if (!sim_has_power(disk)) {
+        file->removed = sim_random(disk) % 2 == 0;
+        return STATUS_IO;
+    }
+    file->removed = true;
+    return STATUS_OK;
+}
+
+static void sim_close(void *self, int handle)
+{
+    struct sim_disk *const disk = self;
+    assert(handle >= 0 && handle < FILES_MAX);
+    assert(disk->handles[handle] != NULL);
+    for (size_t i = 0; i < disk->flight_count; i++) {
+        assert(disk->flights[i].file != disk->handles[handle] && "closed with writes in flight");
+    }
+    disk->handles[handle] = NULL;
+}
+
+static const struct files_ops sim_files_ops = {
+    .list_partitions = sim_list_partitions,
+    .list_segments = sim_list_segments,
+    .create = sim_create,
+    .open = sim_open,
+    .read = sim_read,
+    .write = sim_write,
+    .remove = sim_remove,
+    .close = sim_close,
+    .space = sim_space,
+};
+
+/* ----------------------------------------------------------------------------------- life cycle */
+
+struct sim_disk *sim_disk_create(const struct sim_disk_options *options)
+{
+    assert(options->depth <= FLIGHTS_MAX);
+    struct sim_disk *const disk = calloc(1, sizeof *disk);
+    assert(disk != NULL);
+    disk->options = *options;
+    disk->random = options->seed;
+    return disk;
+}
+
+void sim_disk_destroy(struct sim_disk *disk)
+{
+    if (disk == NULL) { return; }
+    for (size_t i = 0; i < disk->flight_count; i++) { free(disk->flights[i].copy); }
+    for (size_t i = 0; i < disk->file_count; i++) {
+        free(disk->files[i]->data);
+        free(disk->files[i]);
+    }
+    free(disk);
+}
+
+struct disk sim_disk_port(struct sim_disk *disk)
+{
+    const struct disk port = {&sim_disk_ops, disk};
+    return port;
+}
+
+struct files sim_disk_files(struct sim_disk *disk)
+{
+    const struct files port = {&sim_files_ops, disk};
+    return port;
+}
+
+struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
+{
+    struct sim_disk_options options = disk->options;
+    options.seed = seed;
+    struct sim_disk *const after = sim_disk_create(&options);
+    for (size_t i = 0; i < disk->file_count; i++) {
+        const struct sim_file *const old = disk->files[i];
+        struct sim_file *const file = sim_file_add(after, old->name, old->size_bytes);
+        file->removed = old->removed;
+        memcpy(file->data, old->data, old->size_bytes);
+        for (size_t k = 0; k < disk->flight_count; k++) {
+            const struct sim_flight *const flight = &disk->flights[k];
+            if (flight->file != old) { continue; }
+            sim_wreck(after, file, flight->position, flight->copy, flight->source.len_bytes);
+        }
+    }
+    return after;
+}
+
+/* --------------------------------------------------------------------------------------- faults */
+
+uint64_t sim_disk_write_count(const struct sim_disk *disk) { return disk->write_count; }
+
+void sim_disk_fail_writes(struct sim_disk *disk, uint64_t first, uint64_t count, enum status why)
+{
+    disk->fail_first = first;
+    disk->fail_count = count;
+    disk->fail_why = why;
+}
+
+void sim_disk_swallow_write(struct sim_disk *disk, uint64_t number)
+{
+    disk->swallow_number = number;
+}
+
+void sim_disk_hold(struct sim_disk *disk, bool held) { disk->held = held; }
+
+void sim_disk_release(struct sim_disk *disk, enum status how)
+{
+    for (size_t i = 0; i < disk->flight_count; i++) {
+        if (!disk->flights[i].swallowed) { continue; }
+        disk->flights[i].swallowed = false;
+        disk->flights[i].outcome = how;
+    }
+}
+
+void sim_disk_refuse_creates(struct sim_disk *disk, enum status why) { disk->create_refusal = why; }
+
+void sim_disk_fail_reads(struct sim_disk *disk, const char *name, uint64_t position,
+                         uint64_t len_bytes)
+{
+    assert(strlen(name) < LOG_NAME_BYTES);
+    strcpy(disk->bad_range.name, name);
+    disk->bad_range.position = position;
+    disk->bad_range.len_bytes = len_bytes;
+}
+
+void sim_disk_cut_power_after(struct sim_disk *disk, uint64_t operations)
+{
+    disk->power_cut_armed = true;
+    disk->operations_left = operations;
+}
+
+bool sim_disk_power_is_off(const struct sim_disk *disk) { return disk->power_off; }
+
+uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t *out_size_bytes)
+{
+    const struct sim_file *const file = sim_find(disk, name);
+    if (file == NULL) { return NULL; }
+    *out_size_bytes = file->size_bytes;
+    return file->data;
+}
+
+size_t sim_disk_in_flight(const struct sim_disk *disk) { return disk->flight_count; }
+
+uint64_t sim_disk_doorbells(const struct sim_disk *disk) { return disk->doorbells; }
+
+size_t sim_disk_open_handles(const struct sim_disk *disk)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < FILES_MAX; i++) { count += disk->handles[i] != NULL; }
+    return count;
+}

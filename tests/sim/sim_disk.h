@@ -1,0 +1,79 @@
+/* sim_disk.h - disk and files in memory, deterministic by seed, with faults and power cuts.
+ *
+ * Purpose  Both halves of the disk port (storage/disk.h, storage/files.h) for tests: the same calls
+ *          with the same seed give the same completions, errors and wreckage.
+ * Model    A durable write sits in flight for a seeded number of reaps; writes complete in any
+ *          order. Reads see only what is durable. At a power cut every 512-byte sector of every
+ *          write in flight is, by seed, kept, lost or garbage; create and remove are atomic by name
+ *          and durable on return. A refused write leaves the same wreckage.
+ * Checks   Bytes that change under a write in flight abort the test: that is a broken contract.
+ * Threads  One. Owns its files; bytes of writes stay the caller's until reaped. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/status.h"
+#include "storage/disk.h"
+#include "storage/files.h"
+
+BEGIN_C_DECLS
+
+struct sim_disk; /* opaque */
+
+struct sim_disk_options {
+    uint64_t seed;
+    size_t depth;             /* writes in flight at most; 0: no limit */
+    uint32_t delay_reaps_max; /* a write completes 0 to this many reaps late */
+    uint64_t capacity_bytes;  /* of all files together; 0: no limit */
+};
+
+/* Aborts when memory is out: a test has nothing better to do. */
+struct sim_disk *sim_disk_create(const struct sim_disk_options *options);
+void sim_disk_destroy(struct sim_disk *disk);
+
+struct disk sim_disk_port(struct sim_disk *disk);
+struct files sim_disk_files(struct sim_disk *disk);
+
+/* ------------------------------------------------------------------------------------- faults */
+
+/* Durable writes (disk_submit) count from 1 over the disk's life. */
+uint64_t sim_disk_write_count(const struct sim_disk *disk);
+/* Writes number first..first+count-1 complete with `why`. One such range at a time; count 0 clears
+ * it, UINT64_MAX: for ever. */
+void sim_disk_fail_writes(struct sim_disk *disk, uint64_t first, uint64_t count, enum status why);
+/* Write number `number` never completes until sim_disk_release. */
+void sim_disk_swallow_write(struct sim_disk *disk, uint64_t number);
+/* Nothing completes while held; submits are still taken. */
+void sim_disk_hold(struct sim_disk *disk, bool held);
+/* Whatever was swallowed completes, in due course, with `how`. */
+void sim_disk_release(struct sim_disk *disk, enum status how);
+/* files_create answers this until it is STATUS_OK again. */
+void sim_disk_refuse_creates(struct sim_disk *disk, enum status why);
+/* files_read of any byte in [position, position+len_bytes) of the file is STATUS_IO. One range. */
+void sim_disk_fail_reads(struct sim_disk *disk, const char *name, uint64_t position,
+                         uint64_t len_bytes);
+
+/* ---------------------------------------------------------------------------------- power cuts */
+
+/* After `operations` more changing calls (submit, create, write, remove) the power is off: the call
+ * that meets it and all later ones answer STATUS_IO, and what they half did is decided by seed. */
+void sim_disk_cut_power_after(struct sim_disk *disk, uint64_t operations);
+bool sim_disk_power_is_off(const struct sim_disk *disk);
+
+/* A new disk with what the old one would have after a power cut now: nothing in flight, no handle
+ * open, no fault armed. The old one only waits for its destroy. */
+struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed);
+
+/* -------------------------------------------------------------------------------- looking inside
+ */
+
+/* The durable bytes of a file, to be read or spoiled by a test; NULL when there is no such name. */
+uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t *out_size_bytes);
+size_t sim_disk_in_flight(const struct sim_disk *disk);
+uint64_t sim_disk_doorbells(const struct sim_disk *disk);
+size_t sim_disk_open_handles(const struct sim_disk *disk);
+
+END_C_DECLS

@@ -1,0 +1,28 @@
+/* temporary_directory.h - a directory on a real disk (/var/tmp: /tmp may be a tmpfs), gone after
+ * the test. */
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <string>
+
+class TemporaryDirectory {
+  public:
+    TemporaryDirectory()
+    {
+        char name[] = "/var/tmp/penstock-test-XXXXXX";
+        EXPECT_NE(mkdtemp(name), nullptr);
+        path_ = name;
+    }
+    ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+    TemporaryDirectory(const TemporaryDirectory &) = delete;
+    TemporaryDirectory &operator=(const TemporaryDirectory &) = delete;
+
+    const std::string &path() const { return path_; }
+    std::string operator/(const std::string &name) const { return path_ + "/" + name; }
+
+  private:
+    std::string path_;
+};
