@@ -8,7 +8,6 @@
  *
  * Sessions (KIP-227) are refused in the cheap and correct way: session id 0, always every
  * partition. Isolation makes no difference: there are no transactions here. */
-#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +349,21 @@ static void begin_partition(struct kafka_request *request, const struct fetch_to
     fetch->partition_open = true;
 }
 
+/* A gap before the batch is nothing special, unless retention made it since the watermarks were
+ * taken: then the client must hear of it, and not be led past it. */
+static bool was_retired_meanwhile(const struct kafka_request *request,
+                                  const struct fetch_topic *topic,
+                                  const struct fetch_partition *wanted,
+                                  const struct batch_location *location)
+{
+    const struct kafka_fetch *const fetch = request->fetch;
+    if (location->base_offset <= fetch->next_offset) { return false; }
+    struct reader_watermarks marks;
+    reader_watermarks(request->service->catalog->reader, (size_t)topic->topic,
+                      (uint32_t)wanted->index, &marks);
+    return fetch->next_offset < marks.log_start;
+}
+
 /* The next batch that belongs into the answer; STATUS_NOT_FOUND: no more of this partition. */
 static enum status find_batch(const struct kafka_request *request, const struct fetch_topic *topic,
                               const struct fetch_partition *wanted, struct batch_location *out)
@@ -360,7 +374,8 @@ static enum status find_batch(const struct kafka_request *request, const struct 
         reader_find_offset(request->service->catalog->reader, (size_t)topic->topic,
                            (uint32_t)wanted->index, fetch->next_offset, out);
     if (status != STATUS_OK) { return status; }
-    assert(out->next_offset > fetch->next_offset);
+    if (out->next_offset <= fetch->next_offset) { return STATUS_CORRUPT; }
+    if (was_retired_meanwhile(request, topic, wanted, out)) { return STATUS_STALE; }
 
     if (out->next_offset > fetch->look.marks.high_watermark) { return STATUS_NOT_FOUND; }
     const bool is_first = fetch->filled_bytes == 0;

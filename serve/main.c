@@ -3,30 +3,34 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/config.h"
 #include "base/logger.h"
 #include "serve/server.h"
 
-enum { /* sysexits.h's numbers, as penstock-ingest and `penstock check` answer them */
-       EXIT_USAGE = 64,
-       EXIT_CONFIGURATION = 78,
+enum {
+    EXIT_USAGE = 64, /* sysexits.h, as the other programs */
+    EXIT_CONFIGURATION = 78,
+    DESCRIPTORS_BESIDE = 1024, /* of segments, mappings and the admin port */
 };
 
+#define CONFIG_PATH_DEFAULT "/etc/penstock/penstock.yaml"
+
 static const char usage[] =
-    "usage: penstock-serve -c FILE\n"
+    "usage: penstock-serve [-c FILE]\n"
     "\n"
     "Serves the logs of this node to Kafka consumers, and its health and metrics over HTTP.\n"
     "\n"
-    "  -c, --config FILE   the node's configuration (default /etc/penstock/penstock.yaml)\n"
+    "  -c, --config FILE   the node's configuration (serve.kafka, serve.admin, storage.paths, "
+    "...)\n"
     "      --help          this text\n"
     "      --version       the version\n"
     "\n"
     "It runs beside penstock-ingest and does not need it: without it, what is sealed on disk is\n"
     "served. SIGTERM or SIGINT: finishes the answers under way and exits within five seconds.\n"
     "\n"
-    "Exit codes: 0 stopped in order, 1 could not start, 64 usage, 78 the configuration has "
-    "errors.\n";
+    "exit status: 0 stopped in order, 1 cannot start, 64 wrong usage, 78 wrong configuration\n";
 
 static void fill_options(const struct config *config, struct server_options *out)
 {
@@ -47,11 +51,25 @@ static void fill_options(const struct config *config, struct server_options *out
     };
 }
 
+/* A descriptor a connection, and some for everything else. */
+static void raise_descriptor_limit(uint32_t connections_max)
+{
+    const rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_BESIDE;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) { return; }
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log_warning("%llu descriptors are too few for serve.connections: %u; raise LimitNOFILE",
+                    (unsigned long long)limit.rlim_cur, connections_max);
+    }
+}
+
 static int serve(const struct config *config)
 {
     struct server_options options;
     struct server *server = NULL;
     fill_options(config, &options);
+    raise_descriptor_limit(config->serve.connections_max);
     if (server_create(&options, &server) != STATUS_OK) { return EXIT_FAILURE; }
 
     log_notice("%s: Kafka on %s:%u, health and metrics on http://%s:%u/", config->node,
@@ -82,7 +100,7 @@ int main(int argc, char **argv)
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
-    const char *path = "/etc/penstock/penstock.yaml";
+    const char *path = CONFIG_PATH_DEFAULT;
     logger_init("penstock-serve", LOG_LEVEL_NOTICE);
     signal(SIGPIPE, SIG_IGN);
 

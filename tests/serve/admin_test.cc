@@ -9,7 +9,6 @@
 
 #include <map>
 #include <memory>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -113,11 +112,33 @@ struct AdminTest : testing::Test {
     }
 };
 
+// The name of a sample line, "" when the line is none: name, {label="value",...}, number.
+std::string SampleName(const std::string &line)
+{
+    static const char name_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    size_t at = line.find_first_not_of(name_characters);
+    if (at == 0 || at == std::string::npos) { return ""; }
+    const std::string name = line.substr(0, at);
+    for (char before = '{'; line[at] == before; before = ',') {
+        const size_t value = line.find_first_not_of(name_characters, at + 1);
+        if (value == at + 1 || value == std::string::npos) { return ""; }
+        if (line.compare(value, 2, "=\"") != 0) { return ""; }
+        for (at = value + 2; at < line.size() && line[at] != '"'; at++) {
+            if (line[at] == '\\') { at++; }
+        }
+        at++; // behind the quote
+        if (at >= line.size()) { return ""; }
+    }
+    if (line[at] == '}') { at++; }
+    if (line[at] != ' ' || line.find_first_of("{}\"", at) != std::string::npos) { return ""; }
+    char *end = nullptr;
+    (void)std::strtod(&line[at + 1], &end);
+    return *end == '\0' && end != &line[at + 1] ? name : "";
+}
+
 // What `promtool check metrics` looks at.
 std::vector<std::string> Lint(const std::string &text)
 {
-    static const std::regex sample_form(
-        R"re(([a-z_][a-z0-9_]*)(\{([a-z_]+="([^"\\]|\\.)*"(,[a-z_]+="([^"\\]|\\.)*")*)?\})? (-?[0-9.e+-]+|NaN))re");
     std::vector<std::string> out;
     std::map<std::string, std::string> type_of;
     std::set<std::string> seen, helped;
@@ -139,12 +160,11 @@ std::vector<std::string> Lint(const std::string &text)
             family = name;
             continue;
         }
-        std::smatch parts;
-        if (!std::regex_match(line, parts, sample_form)) {
+        name = SampleName(line);
+        if (name.empty()) {
             out.push_back("form: " + line);
             continue;
         }
-        name = parts[1];
         const bool histogram = type_of[family] == "histogram";
         const bool known =
             name == family || (histogram && (name == family + "_bucket" ||

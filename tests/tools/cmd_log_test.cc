@@ -1,4 +1,4 @@
-#include "tools/cmd_log.h"
+#include "tools/command.h"
 
 #include <gtest/gtest.h>
 #include <jansson.h>
@@ -41,7 +41,8 @@ class CmdLog : public ::testing::Test {
         for (std::string &argument : arguments) { argv.push_back(argument.data()); }
         argv.push_back(nullptr);
         ::testing::internal::CaptureStdout();
-        const int code = cmd_log(static_cast<int>(arguments.size()), argv.data());
+        const int code =
+            command_log.run(&command_log, static_cast<int>(arguments.size()), argv.data());
         std::fflush(stdout);
         output_ = ::testing::internal::GetCapturedStdout();
         return code;
