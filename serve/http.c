@@ -3,6 +3,7 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,8 +37,13 @@ static void answer(struct evhttp_request *request, int code, const char *type,
         evhttp_send_reply(request, HTTP_SERVUNAVAIL, "Out of memory", NULL);
         return;
     }
-    struct evbuffer *const out = evhttp_request_get_output_buffer(request);
-    evbuffer_add(out, body->at, body->len_bytes);
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) { /* evhttp would send the body */
+        char length[32];
+        snprintf(length, sizeof length, "%zu", body->len_bytes);
+        evhttp_add_header(headers, "Content-Length", length);
+    } else {
+        evbuffer_add(evhttp_request_get_output_buffer(request), body->at, body->len_bytes);
+    }
     evhttp_send_reply(request, code, NULL, NULL);
 }
 

@@ -7,20 +7,6 @@
 
 #include "storage/core_log_state.h"
 
-/* A completion's tag: what was written, and of what. Commits by number, blocks by segment slot. */
-enum {
-    TAG_KIND_SHIFT = 62,
-    TAG_COMMIT = 1,
-    TAG_HEADER = 2,
-    TAG_TRAILER = 3,
-};
-
-static uint64_t tag_of(unsigned kind, uint64_t which)
-{
-    assert(which >> TAG_KIND_SHIFT == 0);
-    return (uint64_t)kind << TAG_KIND_SHIFT | which;
-}
-
 static void log_check(const struct core_log *log)
 {
     assert(log->closed.number >= log->durable.number);
@@ -180,150 +166,6 @@ enum status core_log_closed_why(const struct core_log *log)
     return log->closed_now ? log->closed_why : STATUS_OK;
 }
 
-/* ----------------------------------------------------------------------------- closing a commit */
-
-static bool log_queue_has_room(const struct core_log *log)
-{
-    return log->pending.commits < LOG_QUEUE_MAX;
-}
-
-/* Readers look at the directories again. Several cores raise the same counter. */
-static void log_raise_generation(struct core_log *log)
-{
-    atomic_fetch_add_explicit(&log->options.root->segments_generation, 1, memory_order_release);
-}
-
-/* The lifetime counters as they will be once this commit and all before it are durable. */
-static void log_project_totals(const struct core_log *log, const struct log_commit *commit,
-                               uint64_t length_bytes, uint64_t *totals)
-{
-    memcpy(totals, log->options.stats->counters, STATS_COUNTER_COUNT * sizeof *totals);
-    const struct log_pending *const pending = &log->pending;
-    totals[STATS_records_stored] += pending->records + commit->records;
-    totals[STATS_records_stored_copies] += pending->records_copies + commit->records_copies;
-    totals[STATS_records_stored_bytes] += pending->batch_bytes + commit->batch_bytes;
-    totals[STATS_batches_stored] += pending->batches + commit->batches;
-    totals[STATS_commits_durable] += pending->commits + 1;
-    totals[STATS_commits_durable_bytes] += pending->bytes + length_bytes;
-}
-
-static struct commit_header log_next_header(struct core_log *log, uint32_t flags,
-                                            struct instant now)
-{
-    if (now.wall_ms > log->last_wall_ms) { log->last_wall_ms = now.wall_ms; }
-    return (struct commit_header){
-        .log_id = log->log_id,
-        .nonce = log->open->file.nonce,
-        .incarnation = log->options.incarnation,
-        .number = log->closed.number + 1,
-        .previous_crc32c = log->closed.crc32c,
-        .flags = flags,
-        .durable_number = log->durable.number,
-        .wall_ms = log->last_wall_ms,
-        .rules_epoch = log->rules_epoch,
-        .position = log->open->end_bytes,
-    };
-}
-
-/* The commit is whole: it joins the chain and waits for the disk. */
-static void log_enqueue(struct core_log *log, const struct log_commit *commit)
-{
-    assert(log_queue_has_room(log));
-    assert(commit->header.number == log->closed.number + 1);
-    *core_log_queued(log, commit->header.number) = *commit;
-    commit->segment->queue_count++;
-    log->closed =
-        (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};
-    log->pending.commits++;
-    log->pending.bytes += commit->header.length_bytes;
-    log->pending.batches += commit->batches;
-    log->pending.batch_bytes += commit->batch_bytes;
-    log->pending.records += commit->records;
-    log->pending.records_copies += commit->records_copies;
-    log->options.stats->commits_in_flight = log->pending.commits;
-}
-
-static void log_pump(struct core_log *log);
-
-/* Ends the open segment: its footer takes the next number, and the chain goes on from there. */
-static void log_seal_open(struct core_log *log, struct instant now)
-{
-    struct log_segment *const segment = log->open;
-    struct log_commit footer = {
-        .at = segment->image,
-        .ring_position = log->ring_end,
-        .segment = segment,
-        .lender = segment,
-        .write = LOG_WRITE_WAITING,
-    };
-    assert(segment->commit_count > 0);
-
-    uint64_t totals[STATS_COUNTER_COUNT];
-    const size_t length_bytes = log_segment_footer_bytes(&log->topics, segment->index_count);
-    footer.header = log_next_header(log, COMMIT_FLAG_FOOTER, now);
-    log_project_totals(log, &footer, length_bytes, totals);
-    log_segment_close_footer(segment, &log->topics, totals, &footer.header);
-    assert(footer.header.length_bytes == length_bytes);
-
-    segment->lent_count++;
-    log_enqueue(log, &footer);
-    log->last_had_records = false; /* the footer says how far it was durable, as a watermark does */
-    log->open = NULL;
-    atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
-}
-
-static struct log_segment *log_free_segment(struct core_log *log, size_t spare_count)
-{
-    struct log_segment *found = NULL;
-    size_t free_count = 0;
-    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
-        if (log->segments[i].state != LOG_SEGMENT_FREE) { continue; }
-        found = &log->segments[i];
-        free_count++;
-    }
-    return free_count > spare_count ? found : NULL;
-}
-
-enum status core_log_open_segment(struct core_log *log, const struct log_chain_end *predecessor)
-{
-    struct log_segment *const segment =
-        log_free_segment(log, log->mending ? 0 : (size_t)LOG_SEGMENTS_SPARE - 1);
-    if (segment == NULL) { return STATUS_BUSY; }
-    struct prepared_segment file;
-    const enum status status =
-        segment_supply_take(log->options.supply, log->options.supply_index, &file);
-    if (status != STATUS_OK) { return status; }
-
-    topic_table_base_offsets(&log->topics, segment->base_offsets);
-    for (uint32_t i = 0; !log->mending && i < log->topics.count; i++) {
-        segment->base_offsets[i] = log->topics.topics[i].next_offset;
-    }
-    const struct segment_header header = {
-        .cluster_id = log->topics.cluster_id,
-        .log_id = log->log_id,
-        .partition = log->partition,
-        .leader_epoch = log->leader_epoch,
-        .incarnation = log->options.incarnation,
-        .first_commit_number = predecessor->number + 1,
-        .predecessor_nonce = predecessor->nonce,
-        .predecessor_commit_number = predecessor->number,
-        .predecessor_commit_crc32c = predecessor->crc32c,
-        .created_wall_ms = log->last_wall_ms,
-        .tail_records_max =
-            (uint64_t)log->options.commit_records_max * log->options.commits_in_flight_max,
-    };
-    log_segment_open(segment, &file, header, log->now_ns);
-    log->open = segment;
-    log->last_segment_number = file.number;
-    log->starved = false;
-    stats_add(log->options.stats, STATS_segments_opened, 1);
-    note_post(log->options.notes, NOTE_SEGMENT_OPENED, STATUS_OK, file.number, file.capacity_bytes);
-    atomic_store_explicit(&log->options.slot->open_segment_number, file.number,
-                          memory_order_release);
-    log_raise_generation(log);
-    return STATUS_OK;
-}
-
 /* --------------------------------------------------------------------------------------- begin */
 
 /* No segment is ready. A supply that is only late is BUSY; one that cannot closes the log. */
@@ -351,10 +193,10 @@ static enum status log_ensure_segment(struct core_log *log, size_t commit_bytes,
     const size_t bytes = commit_bytes + (first ? core_log_topics_room(log) : 0);
     if (log->open != NULL && !log_segment_fits(log->open, &log->topics, bytes, record_entries)) {
         assert(!first); /* one commit always fits: log_could_be_written_again */
-        log_seal_open(log, now);
+        core_log_seal_open(log, now);
     }
     if (log->open != NULL) { return STATUS_OK; }
-    if (log_free_segment(log, LOG_SEGMENTS_SPARE - 1) == NULL) { return STATUS_BUSY; }
+    if (core_log_free_segment(log, LOG_SEGMENTS_SPARE - 1) == NULL) { return STATUS_BUSY; }
 
     const enum status status = core_log_open_segment(log, &log->closed);
     return status == STATUS_OK ? STATUS_OK : log_starved(log);
@@ -482,8 +324,8 @@ static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
                                                     (first ? log->topics.declarations_bytes : 0),
                                                 LOG_BLOCK_BYTES);
     log->rules_epoch = facts->rules_epoch;
-    commit.header = log_next_header(log, flags, now);
-    log_project_totals(log, &commit, length_bytes, totals);
+    commit.header = core_log_next_header(log, flags, now);
+    core_log_project_totals(log, &commit, length_bytes, totals);
     log_commit_add_totals(draft, totals);
     if (first) {
         const uint64_t *const bases = log->open->base_offsets;
@@ -493,13 +335,13 @@ static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
     assert(commit.header.length_bytes == length_bytes);
 
     log_segment_take(log->open, &commit);
-    log_enqueue(log, &commit);
+    core_log_enqueue(log, &commit);
     log->ring_end = draft->ring_position + commit.header.length_bytes;
     log->declarations_pending = false;
     log->last_closed_ns = now.mono_ns;
     log->last_had_records = commit.batches > 0;
     log->now_ns = now.mono_ns;
-    log_pump(log);
+    core_log_pump(log);
     return commit.header.number;
 }
 
@@ -518,211 +360,7 @@ bool core_log_write_watermark(struct core_log *log, struct instant now)
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------- pump */
-
-/* False when the disk takes no more for now. */
-static bool log_pump_write(struct core_log *log, struct log_segment *segment, struct bytes bytes,
-                           uint64_t position, uint64_t tag, enum log_write_state *write)
-{
-    const struct disk_write request = {bytes, segment->file.file, position, tag};
-    const enum status status = disk_submit(log->options.disk, &request);
-    if (status == STATUS_BUSY) { return false; }
-    if (status != STATUS_OK) {
-        core_log_fail_segment(log, segment, status, position);
-        return false;
-    }
-    *write = LOG_WRITE_OUT;
-    segment->writes_out++;
-    return true;
-}
-
-static bool log_pump_header(struct core_log *log, struct log_segment *segment)
-{
-    segment->header.submitted_ns = log->now_ns;
-    return log_pump_write(log, segment, bytes_of(segment->header_block, LOG_BLOCK_BYTES), 0,
-                          tag_of(TAG_HEADER, (uint64_t)(segment - log->segments)),
-                          &segment->header.write);
-}
-
-static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
-{
-    segment->trailer.submitted_ns = log->now_ns;
-    return log_pump_write(log, segment, bytes_of(segment->trailer_block, LOG_BLOCK_BYTES),
-                          segment->file.capacity_bytes - LOG_BLOCK_BYTES,
-                          tag_of(TAG_TRAILER, (uint64_t)(segment - log->segments)),
-                          &segment->trailer.write);
-}
-
-/* Hands the disk what waits, oldest first; a segment's header is its first write. */
-static void log_pump(struct core_log *log)
-{
-    for (uint64_t number = log->durable.number + 1; number <= log->closed.number; number++) {
-        struct log_commit *const commit = core_log_queued(log, number);
-        struct log_segment *const segment = commit->segment;
-        if (commit->write != LOG_WRITE_WAITING) { continue; }
-        if (segment->state == LOG_SEGMENT_FAILED) { break; } /* core_log_mend's */
-        if (segment->header.write == LOG_WRITE_WAITING && !log_pump_header(log, segment)) {
-            return;
-        }
-        commit->submitted_ns = log->now_ns;
-        if (!log_pump_write(log, segment, bytes_of(commit->at, commit->header.length_bytes),
-                            commit->header.position, tag_of(TAG_COMMIT, number), &commit->write)) {
-            return;
-        }
-    }
-    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
-        struct log_segment *const segment = &log->segments[i];
-        if (segment->state != LOG_SEGMENT_SEALING) { continue; }
-        if (segment->trailer.write != LOG_WRITE_WAITING) { continue; }
-        if (!log_pump_trailer(log, segment)) { return; }
-    }
-}
-
-/* ---------------------------------------------------------------------------------------- reap */
-
-static void log_sealed(struct core_log *log, struct log_segment *segment)
-{
-    assert(segment->state == LOG_SEGMENT_SEALING);
-    segment->state = LOG_SEGMENT_SEALED;
-    log_segment_set_index_state(segment, LIVE_INDEX_SEALED);
-    stats_add(log->options.stats, STATS_segments_sealed, 1);
-    note_post(log->options.notes, NOTE_SEGMENT_SEALED, STATUS_OK, segment->file.number,
-              segment->end_bytes);
-    log_raise_generation(log);
-}
-
-static void on_write_reaped(struct core_log *log, const struct disk_completion *completion)
-{
-    const unsigned kind = (unsigned)(completion->tag >> TAG_KIND_SHIFT);
-    const uint64_t which = completion->tag & ((UINT64_C(1) << TAG_KIND_SHIFT) - 1);
-    struct log_segment *segment;
-    enum log_write_state *write;
-    uint64_t position;
-    if (kind == TAG_COMMIT) {
-        assert(which > log->durable.number && which <= log->closed.number);
-        struct log_commit *const commit = core_log_queued(log, which);
-        segment = commit->segment;
-        write = &commit->write;
-        position = commit->header.position;
-    } else {
-        assert(which < LOG_SEGMENTS_MAX);
-        segment = &log->segments[which];
-        write = kind == TAG_HEADER ? &segment->header.write : &segment->trailer.write;
-        position = kind == TAG_HEADER ? 0 : segment->file.capacity_bytes - LOG_BLOCK_BYTES;
-    }
-
-    assert(*write == LOG_WRITE_OUT);
-    assert(segment->writes_out > 0);
-    segment->writes_out--;
-    *write = LOG_WRITE_DONE;
-    if (completion->status != STATUS_OK) {
-        stats_add(log->options.stats, STATS_log_write_errors, 1);
-        core_log_fail_segment(log, segment, completion->status, position);
-    } else if (kind == TAG_TRAILER && segment->state == LOG_SEGMENT_SEALING) {
-        log_sealed(log, segment);
-    }
-}
-
-static void log_reap(struct core_log *log)
-{
-    struct disk_completion completions[DISK_REAP_MAX];
-    const size_t count = disk_reap(log->options.disk, completions, DISK_REAP_MAX);
-    for (size_t i = 0; i < count; i++) { on_write_reaped(log, &completions[i]); }
-}
-
-/* ----------------------------------------------------------------------------------- watermark */
-
-static void log_count_durable(struct core_log *log, const struct log_commit *commit)
-{
-    struct stats_page *const stats = log->options.stats;
-    stats_add(stats, STATS_records_stored, commit->records);
-    stats_add(stats, STATS_records_stored_copies, commit->records_copies);
-    stats_add(stats, STATS_records_stored_bytes, commit->batch_bytes);
-    stats_add(stats, STATS_batches_stored, commit->batches);
-    stats_add(stats, STATS_commits_durable, 1);
-    stats_add(stats, STATS_commits_durable_bytes, commit->header.length_bytes);
-    stats->records_in_flight -= commit->records;
-
-    log->pending.commits--;
-    log->pending.bytes -= commit->header.length_bytes;
-    log->pending.batches -= commit->batches;
-    log->pending.batch_bytes -= commit->batch_bytes;
-    log->pending.records -= commit->records;
-    log->pending.records_copies -= commit->records_copies;
-    stats->commits_in_flight = log->pending.commits;
-}
-
-static void log_move_durable_offsets(struct core_log *log, const struct log_commit *commit)
-{
-    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
-    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
-        const struct entry entry = entry_decode(bytes, i);
-        if (entry.type != ENTRY_RECORDS) { continue; }
-        struct table_topic *const topic = &log->topics.topics[entry.topic];
-        assert(entry.base_offset == topic->durable_offset);
-        topic->durable_offset += entry.record_count;
-    }
-}
-
-/* Everything the world may know of a commit once it, and all before it, are on stable storage. The
- * slot follows the live index: a kill between them hides nothing from recovery, which finds the
- * commit itself on disk. */
-static void log_publish(struct core_log *log, struct log_commit *commit)
-{
-    struct log_segment *const segment = commit->segment;
-    log_segment_publish(segment, commit, &log->topics, log->now_ns);
-    log_move_durable_offsets(log, commit);
-
-    log->durable =
-        (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};
-    log->options.slot->nonce = commit->header.nonce;
-    atomic_store_explicit(&log->options.slot->durable_number, commit->header.number,
-                          memory_order_release);
-    log_count_durable(log, commit);
-    log->doorbell_due = true;
-
-    segment->queue_count--;
-    if (commit->lender != NULL) { commit->lender->lent_count--; }
-    if (commit->header.flags & COMMIT_FLAG_FOOTER) {
-        log_segment_encode_trailer(segment, &commit->header);
-    }
-    if (log->mending) { return; } /* an older segment's: says nothing about the next one */
-    log->failures_in_row = 0;
-    if (log->closed_now) { core_log_reopen(log); }
-}
-
-static void log_move_watermark(struct core_log *log)
-{
-    while (log->pending.commits > 0) {
-        struct log_commit *const commit = core_log_queued(log, log->durable.number + 1);
-        if (commit->write != LOG_WRITE_DONE) { return; }
-        if (commit->segment->state == LOG_SEGMENT_FAILED) { return; }
-        if (commit->segment->header.write != LOG_WRITE_DONE) { return; }
-        log_publish(log, commit);
-    }
-}
-
 /* ---------------------------------------------------------------------------------------- turn */
-
-/* Gives back what is sealed, or failed and out of quarantine. */
-static void log_release_segments(struct core_log *log)
-{
-    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
-        struct log_segment *const segment = &log->segments[i];
-        const bool over =
-            segment->state == LOG_SEGMENT_SEALED || segment->state == LOG_SEGMENT_FAILED;
-        if (!over || segment->writes_out > 0) { continue; }
-        if (segment->queue_count > 0 || segment->lent_count > 0) { continue; }
-
-        segment->file.spent_for_nothing =
-            segment->state == LOG_SEGMENT_FAILED && segment->durable_count == 0;
-        if (segment_supply_give_back(log->options.supply, log->options.supply_index,
-                                     &segment->file) != STATUS_OK) {
-            return; /* the helper has not yet looked: at a later turn */
-        }
-        segment->state = LOG_SEGMENT_FREE;
-    }
-}
 
 static void log_end_open_segment(struct core_log *log, struct instant now)
 {
@@ -730,8 +368,8 @@ static void log_end_open_segment(struct core_log *log, struct instant now)
         core_log_discard_segment(log->open);
         log->open = NULL;
         atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
-    } else if (log_queue_has_room(log)) {
-        log_seal_open(log, now);
+    } else if (core_log_queue_has_room(log)) {
+        core_log_seal_open(log, now);
     }
 }
 
@@ -766,13 +404,13 @@ uint64_t core_log_turn(struct core_log *log, struct instant now)
 {
     log_check(log);
     log->now_ns = now.mono_ns;
-    log_reap(log);
+    core_log_reap(log);
     core_log_check_timeouts(log);
-    log_move_watermark(log);
+    core_log_move_watermark(log);
     core_log_mend(log, now);
     log_upkeep(log, now);
-    log_pump(log);
-    log_release_segments(log);
+    core_log_pump(log);
+    core_log_release_segments(log);
     if (log->doorbell_due) {
         log->doorbell_due = false;
         disk_ring_doorbell(log->options.disk);

@@ -58,7 +58,7 @@ static void segment_mark_failed(struct core_log *log, struct log_segment *segmen
     log_segment_set_index_state(segment, LIVE_INDEX_FAILED);
     stats_add(log->options.stats, STATS_segments_failed, 1);
     note_post(log->options.notes, NOTE_SEGMENT_FAILED, why, segment->file.number, position);
-    atomic_fetch_add_explicit(&log->options.root->segments_generation, 1, memory_order_release);
+    core_log_raise_generation(log);
 }
 
 /* Everything behind the first commit of a failed segment fails with it. False: no commit that

@@ -1,7 +1,9 @@
-/* core_log_state.h - the fields of a core_log, for core_log.c (the way a commit takes) and
- * core_log_mend.c (what happens when the disk refuses); nobody else includes it. */
+/* core_log_state.h - the fields of a core_log, for its four files alone: core_log.c (what the
+ * worker calls), core_log_chain.c (commits and segments join), core_log_writes.c (to the disk and
+ * back), core_log_mend.c (when the disk refuses). */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -74,22 +76,65 @@ struct core_log {
     size_t mend_buffer_bytes;
 };
 
-/* ------------------------------------------------------------------------ core_log.c offers */
-
 static inline struct log_commit *core_log_queued(struct core_log *log, uint64_t number)
 {
     return &log->queue[number % LOG_QUEUE_MAX];
 }
 
-/* Opens the next prepared segment behind `predecessor`. STATUS_BUSY: none is ready. */
-MUST_CHECK enum status core_log_open_segment(struct core_log *log,
-                                             const struct log_chain_end *predecessor);
+static inline bool core_log_queue_has_room(const struct core_log *log)
+{
+    return log->pending.commits < LOG_QUEUE_MAX;
+}
+
+/* Readers look at the directories again. Several cores raise the same counter. */
+static inline void core_log_raise_generation(struct core_log *log)
+{
+    atomic_fetch_add_explicit(&log->options.root->segments_generation, 1, memory_order_release);
+}
+
+/* ----------------------------------------------------------------------- core_log.c offers */
 
 /* Closes an empty commit and queues it; false when there is no room for it now. */
 bool core_log_write_watermark(struct core_log *log, struct instant now);
 
 /* Bytes that a topics entry adds to a commit at most. */
 size_t core_log_topics_room(const struct core_log *log);
+
+/* ----------------------------------------------------------------- core_log_chain.c offers */
+
+/* The lifetime counters as they will be once this commit and all before it are durable. */
+void core_log_project_totals(const struct core_log *log, const struct log_commit *commit,
+                             uint64_t length_bytes, uint64_t *totals);
+
+/* For the next commit, at the end of the open segment. */
+struct commit_header core_log_next_header(struct core_log *log, uint32_t flags, struct instant now);
+
+/* The commit is whole: it joins the chain and waits for the disk. */
+void core_log_enqueue(struct core_log *log, const struct log_commit *commit);
+
+/* Opens the next prepared segment behind `predecessor`. STATUS_BUSY: none is ready. */
+MUST_CHECK enum status core_log_open_segment(struct core_log *log,
+                                             const struct log_chain_end *predecessor);
+
+/* Ends the open segment: its footer takes the next number, and the chain goes on from there. */
+void core_log_seal_open(struct core_log *log, struct instant now);
+
+/* A free one while more than `spare_count` are; else NULL. */
+struct log_segment *core_log_free_segment(struct core_log *log, size_t spare_count);
+
+/* Gives back what is sealed, or failed and out of quarantine. */
+void core_log_release_segments(struct core_log *log);
+
+/* ---------------------------------------------------------------- core_log_writes.c offers */
+
+/* Hands the disk what waits, oldest first; a segment's header is its first write. */
+void core_log_pump(struct core_log *log);
+
+/* Takes completions, one call to the disk. */
+void core_log_reap(struct core_log *log);
+
+/* Publishes, in order, what is durable with all before it. */
+void core_log_move_watermark(struct core_log *log);
 
 /* ------------------------------------------------------------------- core_log_mend.c offers */
 

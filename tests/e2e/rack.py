@@ -45,7 +45,8 @@ def inside(namespace):
 
 
 def up(queues=1):
-    subprocess.run([RACK, "up", "--no-uplink", "--queues", str(queues)], check=True)
+    """With the uplink: librdkafka resolves no IPv4 address on a machine that has none but loopback."""
+    subprocess.run([RACK, "up", "--queues", str(queues)], check=True)
 
 
 def down():

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "serve/kafka_error.h"
 #include "serve/kafka_request.h"
 #include "tests/serve/fake_reader.h"
 

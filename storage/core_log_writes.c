@@ -1,0 +1,203 @@
+/* A core_log's writes: handed to the disk, reaped, and counted as durable in the order of the
+ * chain. */
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "storage/core_log_state.h"
+
+/* A completion's tag: what was written, and of what. Commits by number, blocks by segment slot. */
+enum {
+    TAG_KIND_SHIFT = 62,
+    TAG_COMMIT = 1,
+    TAG_HEADER = 2,
+    TAG_TRAILER = 3,
+};
+
+static uint64_t tag_of(unsigned kind, uint64_t which)
+{
+    assert(which >> TAG_KIND_SHIFT == 0);
+    return (uint64_t)kind << TAG_KIND_SHIFT | which;
+}
+
+/* ---------------------------------------------------------------------------------------- pump */
+
+/* False when the disk takes no more for now. */
+static bool log_pump_write(struct core_log *log, struct log_segment *segment, struct bytes bytes,
+                           uint64_t position, uint64_t tag, enum log_write_state *write)
+{
+    const struct disk_write request = {bytes, segment->file.file, position, tag};
+    const enum status status = disk_submit(log->options.disk, &request);
+    if (status == STATUS_BUSY) { return false; }
+    if (status != STATUS_OK) {
+        core_log_fail_segment(log, segment, status, position);
+        return false;
+    }
+    *write = LOG_WRITE_OUT;
+    segment->writes_out++;
+    return true;
+}
+
+static bool log_pump_header(struct core_log *log, struct log_segment *segment)
+{
+    segment->header.submitted_ns = log->now_ns;
+    return log_pump_write(log, segment, bytes_of(segment->header_block, LOG_BLOCK_BYTES), 0,
+                          tag_of(TAG_HEADER, (uint64_t)(segment - log->segments)),
+                          &segment->header.write);
+}
+
+static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
+{
+    segment->trailer.submitted_ns = log->now_ns;
+    return log_pump_write(log, segment, bytes_of(segment->trailer_block, LOG_BLOCK_BYTES),
+                          segment->file.capacity_bytes - LOG_BLOCK_BYTES,
+                          tag_of(TAG_TRAILER, (uint64_t)(segment - log->segments)),
+                          &segment->trailer.write);
+}
+
+void core_log_pump(struct core_log *log)
+{
+    for (uint64_t number = log->durable.number + 1; number <= log->closed.number; number++) {
+        struct log_commit *const commit = core_log_queued(log, number);
+        struct log_segment *const segment = commit->segment;
+        if (commit->write != LOG_WRITE_WAITING) { continue; }
+        if (segment->state == LOG_SEGMENT_FAILED) { break; } /* core_log_mend's */
+        if (segment->header.write == LOG_WRITE_WAITING && !log_pump_header(log, segment)) {
+            return;
+        }
+        commit->submitted_ns = log->now_ns;
+        if (!log_pump_write(log, segment, bytes_of(commit->at, commit->header.length_bytes),
+                            commit->header.position, tag_of(TAG_COMMIT, number), &commit->write)) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        struct log_segment *const segment = &log->segments[i];
+        if (segment->state != LOG_SEGMENT_SEALING) { continue; }
+        if (segment->trailer.write != LOG_WRITE_WAITING) { continue; }
+        if (!log_pump_trailer(log, segment)) { return; }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- reap */
+
+static void log_sealed(struct core_log *log, struct log_segment *segment)
+{
+    assert(segment->state == LOG_SEGMENT_SEALING);
+    segment->state = LOG_SEGMENT_SEALED;
+    log_segment_set_index_state(segment, LIVE_INDEX_SEALED);
+    stats_add(log->options.stats, STATS_segments_sealed, 1);
+    note_post(log->options.notes, NOTE_SEGMENT_SEALED, STATUS_OK, segment->file.number,
+              segment->end_bytes);
+    core_log_raise_generation(log);
+}
+
+static void on_write_reaped(struct core_log *log, const struct disk_completion *completion)
+{
+    const unsigned kind = (unsigned)(completion->tag >> TAG_KIND_SHIFT);
+    const uint64_t which = completion->tag & ((UINT64_C(1) << TAG_KIND_SHIFT) - 1);
+    struct log_segment *segment;
+    enum log_write_state *write;
+    uint64_t position;
+    if (kind == TAG_COMMIT) {
+        assert(which > log->durable.number && which <= log->closed.number);
+        struct log_commit *const commit = core_log_queued(log, which);
+        segment = commit->segment;
+        write = &commit->write;
+        position = commit->header.position;
+    } else {
+        assert(which < LOG_SEGMENTS_MAX);
+        segment = &log->segments[which];
+        write = kind == TAG_HEADER ? &segment->header.write : &segment->trailer.write;
+        position = kind == TAG_HEADER ? 0 : segment->file.capacity_bytes - LOG_BLOCK_BYTES;
+    }
+
+    assert(*write == LOG_WRITE_OUT);
+    assert(segment->writes_out > 0);
+    segment->writes_out--;
+    *write = LOG_WRITE_DONE;
+    if (completion->status != STATUS_OK) {
+        stats_add(log->options.stats, STATS_log_write_errors, 1);
+        core_log_fail_segment(log, segment, completion->status, position);
+    } else if (kind == TAG_TRAILER && segment->state == LOG_SEGMENT_SEALING) {
+        log_sealed(log, segment);
+    }
+}
+
+void core_log_reap(struct core_log *log)
+{
+    struct disk_completion completions[DISK_REAP_MAX];
+    const size_t count = disk_reap(log->options.disk, completions, DISK_REAP_MAX);
+    for (size_t i = 0; i < count; i++) { on_write_reaped(log, &completions[i]); }
+}
+
+/* ----------------------------------------------------------------------------------- watermark */
+
+static void log_count_durable(struct core_log *log, const struct log_commit *commit)
+{
+    struct stats_page *const stats = log->options.stats;
+    stats_add(stats, STATS_records_stored, commit->records);
+    stats_add(stats, STATS_records_stored_copies, commit->records_copies);
+    stats_add(stats, STATS_records_stored_bytes, commit->batch_bytes);
+    stats_add(stats, STATS_batches_stored, commit->batches);
+    stats_add(stats, STATS_commits_durable, 1);
+    stats_add(stats, STATS_commits_durable_bytes, commit->header.length_bytes);
+    stats->records_in_flight -= commit->records;
+
+    log->pending.commits--;
+    log->pending.bytes -= commit->header.length_bytes;
+    log->pending.batches -= commit->batches;
+    log->pending.batch_bytes -= commit->batch_bytes;
+    log->pending.records -= commit->records;
+    log->pending.records_copies -= commit->records_copies;
+    stats->commits_in_flight = log->pending.commits;
+}
+
+static void log_move_durable_offsets(struct core_log *log, const struct log_commit *commit)
+{
+    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(bytes, i);
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        struct table_topic *const topic = &log->topics.topics[entry.topic];
+        assert(entry.base_offset == topic->durable_offset);
+        topic->durable_offset += entry.record_count;
+    }
+}
+
+/* Everything the world may know of a commit once it, and all before it, are on stable storage. The
+ * slot follows the live index: a kill between them hides nothing from recovery, which finds the
+ * commit itself on disk. */
+static void log_publish(struct core_log *log, struct log_commit *commit)
+{
+    struct log_segment *const segment = commit->segment;
+    log_segment_publish(segment, commit, &log->topics, log->now_ns);
+    log_move_durable_offsets(log, commit);
+
+    log->durable =
+        (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};
+    log->options.slot->nonce = commit->header.nonce;
+    atomic_store_explicit(&log->options.slot->durable_number, commit->header.number,
+                          memory_order_release);
+    log_count_durable(log, commit);
+    log->doorbell_due = true;
+
+    segment->queue_count--;
+    if (commit->lender != NULL) { commit->lender->lent_count--; }
+    if (commit->header.flags & COMMIT_FLAG_FOOTER) {
+        log_segment_encode_trailer(segment, &commit->header);
+    }
+    if (log->mending) { return; } /* an older segment's: says nothing about the next one */
+    log->failures_in_row = 0;
+    if (log->closed_now) { core_log_reopen(log); }
+}
+
+void core_log_move_watermark(struct core_log *log)
+{
+    while (log->pending.commits > 0) {
+        struct log_commit *const commit = core_log_queued(log, log->durable.number + 1);
+        if (commit->write != LOG_WRITE_DONE) { return; }
+        if (commit->segment->state == LOG_SEGMENT_FAILED) { return; }
+        if (commit->segment->header.write != LOG_WRITE_DONE) { return; }
+        log_publish(log, commit);
+    }
+}

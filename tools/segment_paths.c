@@ -1,0 +1,135 @@
+#include "tools/segment_paths.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "wire/log_format.h"
+
+/* ------------------------------------------------------------------------------- the port */
+
+static enum status path_open(void *self, const char *name, enum files_access access, int *out_file,
+                             uint64_t *out_size_bytes)
+{
+    (void)self;
+    if (access != FILES_READ) { return STATUS_UNSUPPORTED; }
+    int file = open(name, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    if (file < 0 && errno == EINVAL) { file = open(name, O_RDONLY | O_CLOEXEC); }
+    if (file < 0) { return status_from_errno(errno); }
+    struct stat stat;
+    if (fstat(file, &stat) != 0) {
+        const int why = errno;
+        close(file);
+        return status_from_errno(why);
+    }
+    *out_file = file;
+    *out_size_bytes = (uint64_t)stat.st_size;
+    return STATUS_OK;
+}
+
+static enum status path_read(void *self, int file, uint64_t position, uint8_t *out,
+                             size_t len_bytes)
+{
+    (void)self;
+    for (size_t done = 0; done < len_bytes;) {
+        const ssize_t got = pread(file, out + done, len_bytes - done, (off_t)(position + done));
+        if (got < 0 && errno == EINTR) { continue; }
+        if (got < 0) { return status_from_errno(errno); }
+        if (got == 0) { return STATUS_TRUNCATED; }
+        done += (size_t)got;
+    }
+    return STATUS_OK;
+}
+
+static void path_close(void *self, int file)
+{
+    (void)self;
+    close(file);
+}
+
+struct files segment_paths_files(void)
+{
+    static const struct files_ops ops = {
+        .open = path_open,
+        .read = path_read,
+        .close = path_close,
+    };
+    const struct files files = {&ops, NULL};
+    return files;
+}
+
+/* ------------------------------------------------------------------------------- the list */
+
+static enum status path_push(struct segment_paths *paths, const char *path)
+{
+    if (paths->count == paths->capacity) {
+        const size_t capacity = paths->capacity == 0 ? 64 : paths->capacity * 2;
+        void *const grown = realloc(paths->at, capacity * sizeof *paths->at);
+        if (grown == NULL) { return STATUS_NO_MEMORY; }
+        paths->at = grown;
+        paths->capacity = capacity;
+    }
+    char *const copy = strdup(path);
+    if (copy == NULL) { return STATUS_NO_MEMORY; }
+    const char *const slash = strrchr(copy, '/');
+    const size_t directory_bytes = slash != NULL ? (size_t)(slash - copy) : 0;
+    paths->at[paths->count++] = (struct segment_path){copy, directory_bytes};
+    return STATUS_OK;
+}
+
+/* Segments directly in `path`, and, one level down, those of partitions' directories. */
+static enum status directory_add(struct segment_paths *paths, const char *path, bool descend)
+{
+    DIR *const directory = opendir(path);
+    if (directory == NULL) { return status_from_errno(errno); }
+    enum status status = STATUS_OK;
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(directory)) != NULL;) {
+        char child[4096];
+        uint64_t number;
+        uint32_t partition;
+        const int len = snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
+        if (len < 0 || (size_t)len >= sizeof child) { continue; }
+        if (log_segment_name_parse(entry->d_name, &number)) {
+            status = path_push(paths, child);
+        } else if (descend && log_directory_name_parse(entry->d_name, &partition)) {
+            status = directory_add(paths, child, false);
+        }
+    }
+    const int why = errno;
+    closedir(directory);
+    errno = why;
+    return status;
+}
+
+enum status segment_paths_add(struct segment_paths *paths, const char *path)
+{
+    struct stat stat_of;
+    if (stat(path, &stat_of) != 0) { return status_from_errno(errno); }
+    if (S_ISDIR(stat_of.st_mode)) { return directory_add(paths, path, true); }
+    return path_push(paths, path);
+}
+
+static int by_path(const void *left, const void *right)
+{
+    return strcmp(((const struct segment_path *)left)->path,
+                  ((const struct segment_path *)right)->path);
+}
+
+void segment_paths_sort(struct segment_paths *paths)
+{
+    /* Numbers are sixteen digits: the order of names is that of numbers. */
+    if (paths->count > 1) { qsort(paths->at, paths->count, sizeof *paths->at, by_path); }
+}
+
+void segment_paths_free(struct segment_paths *paths)
+{
+    for (size_t i = 0; i < paths->count; i++) { free(paths->at[i].path); }
+    free(paths->at);
+    *paths = (struct segment_paths){0};
+}
