@@ -8,9 +8,9 @@
 #include "base/logger.h"
 #include "serve/server.h"
 
-enum {
-    EXIT_USAGE = 2,
-    EXIT_CONFIGURATION = 3,
+enum exit_code { /* sysexits.h's numbers, as penstock-ingest and `penstock check` answer them */
+                 EXIT_USAGE = 64,
+                 EXIT_CONFIGURATION = 78,
 };
 
 static const char usage[] =
@@ -26,7 +26,7 @@ static const char usage[] =
     "It runs beside penstock-ingest and does not need it: without it, what is sealed on disk is\n"
     "served. SIGTERM or SIGINT: finishes the answers under way and exits within five seconds.\n"
     "\n"
-    "exit status: 0 stopped in order, 1 cannot start, 2 wrong usage, 3 wrong configuration\n";
+    "exit status: 0 stopped in order, 1 cannot start, 64 wrong usage, 78 wrong configuration\n";
 
 static void fill_options(const struct config *config, struct server_options *out)
 {
