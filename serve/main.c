@@ -8,9 +8,9 @@
 #include "base/logger.h"
 #include "serve/server.h"
 
-enum exit_code { /* sysexits.h's numbers, as penstock-ingest and `penstock check` answer them */
-                 EXIT_USAGE = 64,
-                 EXIT_CONFIGURATION = 78,
+enum { /* sysexits.h's numbers, as penstock-ingest and `penstock check` answer them */
+       EXIT_USAGE = 64,
+       EXIT_CONFIGURATION = 78,
 };
 
 static const char usage[] =
@@ -18,15 +18,15 @@ static const char usage[] =
     "\n"
     "Serves the logs of this node to Kafka consumers, and its health and metrics over HTTP.\n"
     "\n"
-    "  -c, --config FILE   the node's configuration (serve.kafka, serve.admin, storage.paths, "
-    "...)\n"
+    "  -c, --config FILE   the node's configuration (default /etc/penstock/penstock.yaml)\n"
     "      --help          this text\n"
     "      --version       the version\n"
     "\n"
     "It runs beside penstock-ingest and does not need it: without it, what is sealed on disk is\n"
     "served. SIGTERM or SIGINT: finishes the answers under way and exits within five seconds.\n"
     "\n"
-    "exit status: 0 stopped in order, 1 cannot start, 64 wrong usage, 78 wrong configuration\n";
+    "Exit codes: 0 stopped in order, 1 could not start, 64 usage, 78 the configuration has "
+    "errors.\n";
 
 static void fill_options(const struct config *config, struct server_options *out)
 {
@@ -82,7 +82,7 @@ int main(int argc, char **argv)
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
-    const char *path = NULL;
+    const char *path = "/etc/penstock/penstock.yaml";
     logger_init("penstock-serve", LOG_LEVEL_NOTICE);
     signal(SIGPIPE, SIG_IGN);
 
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
         default: fputs(usage, stderr); return EXIT_USAGE;
         }
     }
-    if (path == NULL || optind < argc) {
+    if (optind < argc) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }

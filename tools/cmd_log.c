@@ -1,4 +1,4 @@
-#include "tools/cmd_log.h"
+#include "tools/command.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -359,31 +359,21 @@ static int verify(const struct segment_paths *paths, bool json)
 
 /* ---------------------------------------------------------------------------------- command */
 
-static int usage(FILE *out, int code)
-{
-    fprintf(out, "usage: penstock log inspect PATH... [--json]\n"
-                 "       penstock log verify PATH... [--json]\n\n"
-                 "PATH is a segment, a partition's directory, or a storage path.\n"
-                 "inspect prints what is in there; verify checks every byte.\n"
-                 "Exit code: 0 all good, 1 damage found, 64 usage, 66 cannot be read.\n");
-    return code;
-}
-
-int cmd_log(int argc, char **argv)
+static int run(const struct command *command, int argc, char **argv)
 {
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
     bool json = false;
     optind = 0; /* glibc: start over, whoever parsed before */
     for (int option; (option = getopt_long(argc, argv, "jh", options, NULL)) != -1;) {
-        if (option == 'h') { return usage(stdout, EX_OK); }
-        if (option != 'j') { return usage(stderr, EX_USAGE); }
+        if (option == 'h') { return command_help(command); }
+        if (option != 'j') { return command_misused(command); }
         json = true;
     }
-    if (argc - optind < 2) { return usage(stderr, EX_USAGE); }
+    if (argc - optind < 2) { return command_misused(command); }
     const char *const verb = argv[optind];
     const bool verifies = strcmp(verb, "verify") == 0;
-    if (!verifies && strcmp(verb, "inspect") != 0) { return usage(stderr, EX_USAGE); }
+    if (!verifies && strcmp(verb, "inspect") != 0) { return command_misused(command); }
 
     struct segment_paths paths = {0};
     int code = EX_OK;
@@ -396,3 +386,17 @@ int cmd_log(int argc, char **argv)
     segment_paths_free(&paths);
     return code;
 }
+
+const struct command command_log = {
+    .name = "log",
+    .arguments = "inspect|verify PATH... [--json]",
+    .summary = "Look into the logs on disk, or check every byte of them",
+    .help =
+        "  inspect  what is in there: headers, commits, footers\n"
+        "  verify   whether every checksum, chain and offset holds\n"
+        "  --json   for programs\n\n"
+        "PATH is a segment, a partition's directory, or a storage path. Reads only, by O_DIRECT,\n"
+        "also below a running node: the end of an open segment is not damage.\n\n"
+        "Exit: 0 all good, 1 damage found, 64 usage, 66 something cannot be read.\n",
+    .run = run,
+};

@@ -33,6 +33,7 @@ struct command {
 extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_ledger;
+extern const struct command command_log;
 
 /* To stdout; returns COMMAND_OK. */
 int command_help(const struct command *command);

@@ -7,7 +7,8 @@
 #include "base/yaml.h"
 #include "tools/command.h"
 
-static const struct command *const commands[] = {&command_check, &command_ledger, &command_status};
+static const struct command *const commands[] = {&command_check, &command_ledger, &command_log,
+                                                 &command_status};
 
 static int print_usage(FILE *out, int code)
 {
