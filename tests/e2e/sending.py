@@ -1,10 +1,10 @@
 """sending.py - records on their way in, by ordinary UDP sockets of the producer, paced."""
+import os
 import subprocess
 import sys
 import threading
 import time
 
-import os
 import rack
 
 DATAGRAM_BYTES_MAX = 1472
@@ -44,13 +44,34 @@ class Pace:
             time.sleep(ahead)
 
 
-def send_lines(lines, port, rate=25000, sockets=1, per_datagram=1):
-    """Sends all lines, the datagrams dealt out to the sockets in turn. Answers (runs, datagrams): runs
-    maps each source port to the lines that it sent, in order."""
+WINDOW_DATAGRAMS = 1000  # the receive ring of a veth holds 2,048 frames
+
+
+def window_of(node):
+    """wait(sent): until all but a few of `sent` datagrams are taken: a machine that is busy with other
+    things slows the sender down instead of losing datagrams."""
+    before = node.counters()["frames_received"]
+
+    def wait(sent):
+        deadline = time.monotonic() + 5
+        while node.counters()["frames_received"] - before < sent - WINDOW_DATAGRAMS // 2:
+            if time.monotonic() > deadline:
+                return  # they are lost, and the test will say so
+
+    return wait
+
+
+def send_lines(lines, port, rate=25000, sockets=1, per_datagram=1, node=None):
+    """Sends all lines, the datagrams dealt out to the sockets in turn; with `node` never further ahead
+    of it than its port can hold. Answers (runs, datagrams): runs maps each source port to the lines
+    that it sent, in order."""
     senders = [rack.datagram_socket(port) for _ in range(sockets)]
     runs = {sender.getsockname()[1]: [] for sender in senders}
     pace, count = Pace(rate), 0
+    wait = window_of(node) if node is not None else None
     for payload, group in datagrams(lines, per_datagram):
+        if wait is not None and count > 0 and count % WINDOW_DATAGRAMS == 0:
+            wait(count)
         sender = senders[count % sockets]
         sender.send(payload)
         runs[sender.getsockname()[1]] += group

@@ -19,7 +19,7 @@ class Admin(ApplianceTest):
         counters = node.counters()
 
         self.assertEqual(status, 200)
-        families, sums, seen = {}, {}, set()
+        families, sums, stored, seen = {}, {}, 0, set()
         for line in text.splitlines():
             if line.startswith("# TYPE "):
                 _, _, family, kind = line.split(" ", 3)
@@ -31,8 +31,13 @@ class Admin(ApplianceTest):
                 self.assertNotIn(match.group(1, 2), seen, line)
                 seen.add(match.group(1, 2))
                 sums[match.group(1)] = sums.get(match.group(1), 0) + float(match.group(3))
-        for name in ("records_in", "records_stored", "frames_lines", "records_in_bytes"):
+                if match.group(1) == "penstock_records_total" and 'outcome="stored"' in match.group(2):
+                    stored += float(match.group(3))
+        for name in ("frames_received", "records_in", "records_in_bytes", "records_stored_bytes"):
             self.assertEqual(sums["penstock_%s_total" % name], counters[name], name)
+        self.assertEqual(sums["penstock_frames_total"], counters["frames_received"], "outcomes add up")
+        self.assertEqual(sums["penstock_ledger_records_residue"], 0)
+        self.assertEqual(stored, counters["records_stored"])
         self.assertEqual(counters["records_stored"], 2000)
 
     def test_health_follows_ingest(self):
