@@ -388,6 +388,25 @@ TEST(CoreLog, ASupplyThatIsLateIsBusyAndCounted)
     EXPECT_EQ(rig.Walk().Records(), rig.written);
 }
 
+TEST(CoreLog, OnIoUringAndARealFileSystemTheSameBytesComeToLie)
+{
+    LogRig::Options options;
+    options.on_real_disk = true;
+    options.in_flight_max = 8;
+    LogRig rig(options);
+
+    for (int i = 0; i < 100; i++) { rig.MustWrite(2, 8000); }
+    rig.Settle();
+    rig.Finish();
+
+    const LogWalk walk = rig.Walk();
+    EXPECT_EQ(walk.Records(), rig.written);
+    walk.ExpectChainHolds();
+    EXPECT_EQ(walk.segments.rbegin()->second.trailer_status, STATUS_OK);
+    EXPECT_GE(rig.Counter(STATS_segments_sealed), 4U);
+    EXPECT_EQ(rig.Counter(STATS_log_write_errors), 0U);
+}
+
 /* -------------------------------------------------------------------------------------- errors */
 
 TEST(CoreLog, CommitsInFlightAreWrittenAgainAfterARefusedWrite)

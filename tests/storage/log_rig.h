@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <map>
@@ -21,6 +22,7 @@
 #include "base/mapped_file.h"
 #include "base/note.h"
 #include "storage/core_log.h"
+#include "storage/uring_disk.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/storage/temporary_directory.h"
 #include "wire/log_format.h"
@@ -236,6 +238,7 @@ struct LogRigOptions {
     uint64_t idle_watermark_ns = 0;
     uint64_t segment_age_ns = 0;
     std::vector<std::string> topics = {"events", "payments"};
+    bool on_real_disk = false; /* io_uring and O_DIRECT instead of sim_disk */
 };
 
 class LogRig {
@@ -249,6 +252,7 @@ class LogRig {
                                                       options.delay_reaps_max, 0};
         disk = sim_disk_create(&disk_options);
         MakeMemory();
+        if (options.on_real_disk) { MakeRealDisk(); }
         MakeSupply();
         MakeLog();
     }
@@ -257,6 +261,8 @@ class LogRig {
         for (auto &index : indexes_) { mapped_file_close(&index); }
         core_log_destroy(log);
         segment_supply_destroy(supply);
+        uring_disk_destroy(uring_);
+        posix_files_destroy(posix_);
         sim_disk_destroy(disk);
         free(ring);
     }
@@ -267,6 +273,7 @@ class LogRig {
     {
         now.mono_ns += NS_PER_MS;
         now.wall_ms += 1;
+        if (options_.on_real_disk) { usleep(200); }
         segment_supply_work(supply, now.mono_ns);
         return core_log_turn(log, now);
     }
@@ -336,7 +343,12 @@ class LogRig {
         EXPECT_TRUE(core_log_is_finished(log));
     }
 
-    LogWalk Walk() { return LogWalk(disk, kPartition); }
+    /* What is on the real disk is first copied to the simulated one, which holds nothing then. */
+    LogWalk Walk()
+    {
+        if (options_.on_real_disk) { CopyRealDisk(); }
+        return LogWalk(disk, kPartition);
+    }
     std::vector<FoundEntry> WrittenUpTo(uint64_t number) const
     {
         std::vector<FoundEntry> out;
@@ -395,10 +407,41 @@ class LogRig {
         resume->next_commit_number = 1;
         commit_ring_init(ring, kPartition, resume->log_id, 1, options_.ring_bytes);
     }
+    struct files Files()
+    {
+        return options_.on_real_disk ? posix_files_port(posix_) : sim_disk_files(disk);
+    }
+    void MakeRealDisk()
+    {
+        const char *const path = storage_.path().c_str();
+        ASSERT_EQ(posix_files_create(&path, 1, false, &posix_), STATUS_OK);
+        const struct uring_disk_options uring_options = {
+            64, bytes_of(commit_ring_data(ring), options_.ring_bytes), -1};
+        ASSERT_EQ(uring_disk_create(&uring_options, &uring_), STATUS_OK);
+        ASSERT_EQ(uring_disk_adopt(uring_), STATUS_OK);
+    }
+    void CopyRealDisk()
+    {
+        for (uint64_t number = 1; number < 100; number++) {
+            char name[LOG_NAME_BYTES];
+            int file;
+            uint64_t size_bytes;
+            log_segment_name(kPartition, number, name);
+            if (files_open(Files(), name, FILES_READ, &file, &size_bytes) != STATUS_OK) {
+                continue;
+            }
+            auto *const bytes = static_cast<uint8_t *>(aligned_alloc(4096, size_bytes));
+            EXPECT_EQ(files_read(Files(), file, 0, bytes, size_bytes), STATUS_OK);
+            files_close(Files(), file);
+            ASSERT_EQ(files_create(sim_disk_files(disk), name, size_bytes, &file), STATUS_OK);
+            memcpy(sim_disk_bytes(disk, name, &size_bytes), bytes, size_bytes);
+            free(bytes);
+        }
+    }
     void MakeSupply()
     {
         struct segment_supply_options supply_options = {};
-        supply_options.files = sim_disk_files(disk);
+        supply_options.files = Files();
         supply_options.runtime = runtime_.path().c_str();
         supply_options.segment_bytes = options_.segment_bytes;
         supply_options.index_entries = options_.index_entries;
@@ -411,7 +454,7 @@ class LogRig {
     void MakeLog()
     {
         struct core_log_options log_options = {};
-        log_options.disk = sim_disk_port(disk);
+        log_options.disk = options_.on_real_disk ? uring_disk_port(uring_) : sim_disk_port(disk);
         log_options.supply = supply;
         log_options.ring = ring;
         log_options.root = root.get();
@@ -435,6 +478,9 @@ class LogRig {
 
     const Options options_;
     const TemporaryDirectory runtime_;
+    const TemporaryDirectory storage_;
+    struct posix_files *posix_ = nullptr;
+    struct uring_disk *uring_ = nullptr;
     std::vector<FoundEntry> staged_;
     std::vector<struct mapped_file> indexes_;
     uint8_t fill_ = 0;
