@@ -433,6 +433,27 @@ TEST(Recovery, LeavesASegmentWithoutRoomForAFooterAndStillResumes)
     EXPECT_EQ(recovered.log->predecessor_commit_crc32c, log.PreviousCrc());
 }
 
+// Found by the fuzzer: the trailer would have gone behind the end of the file.
+TEST(Recovery, WritesNothingBehindTheEndOfAFileThatWasCutShort)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    log.Footer();
+    struct segment_header header;
+    uint8_t *const block = SegmentBytes(disk, 1);
+    ASSERT_EQ(segment_header_decode(bytes_of(block, LOG_BLOCK_BYTES), &header), STATUS_OK);
+    header.capacity_bytes *= 2;
+    segment_header_encode(&header, block);
+
+    const Recovered recovered = Recover(disk);
+
+    EXPECT_EQ(recovered.status, STATUS_OK);
+    EXPECT_EQ(recovered.Only(RECOVERY_UNSEALED).value, static_cast<uint64_t>(STATUS_TRUNCATED));
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
+}
+
 TEST(Recovery, RefusesANewerFormat)
 {
     SimDisk disk = MakeDisk();
