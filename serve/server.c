@@ -181,8 +181,12 @@ static enum status create_events(struct server *server)
 static enum status server_build(struct server *server)
 {
     enum status status = create_catalog(server);
-    if (status == STATUS_OK) { status = create_kafka_port(server); }
     if (status == STATUS_OK) { status = create_doorbell(server); }
+    if (status != STATUS_OK) {
+        log_error("cannot read the logs: %s", status_text(status));
+        return status;
+    }
+    status = create_kafka_port(server); /* the ports say themselves what is wrong with them */
     if (status == STATUS_OK) { status = create_admin_port(server); }
     if (status == STATUS_OK) { status = create_events(server); }
     return status;
@@ -197,7 +201,6 @@ enum status server_create(const struct server_options *options, struct server **
     server->base = event_base_new();
     const enum status status = server->base != NULL ? server_build(server) : STATUS_NO_MEMORY;
     if (status != STATUS_OK) {
-        log_error("cannot start: %s", status_text(status));
         server_destroy(server);
         return status;
     }

@@ -45,6 +45,7 @@ struct reader {
     bool alive;
     bool news;
     uint64_t next_position;
+    uint64_t retire_at_find; /* 0: nothing */
     _Atomic uint64_t cold_reads;
     struct fake_topic topics[TOPICS_MAX];
 };
@@ -221,6 +222,11 @@ void fake_reader_set_log_start(struct reader *reader, size_t topic, uint32_t par
     partition_at(reader, topic, partition)->log_start = offset;
 }
 
+void fake_reader_retire_at_find(struct reader *reader, uint64_t offset)
+{
+    reader->retire_at_find = offset;
+}
+
 static struct fake_batch *batch_at(const struct reader *reader, size_t topic, uint32_t partition,
                                    uint64_t offset)
 {
@@ -318,9 +324,11 @@ void reader_watermarks(const struct reader *reader, size_t topic, uint32_t parti
 enum status reader_find_offset(struct reader *reader, size_t topic, uint32_t partition,
                                uint64_t offset, struct batch_location *out)
 {
-    const struct fake_partition *const source = partition_at(reader, topic, partition);
-    if (offset >= source->high_watermark) { return STATUS_NOT_FOUND; }
-    const struct fake_batch *const batch = batch_at(reader, topic, partition, offset);
+    struct fake_partition *const source = partition_at(reader, topic, partition);
+    if (reader->retire_at_find > 0) { source->log_start = reader->retire_at_find; }
+    const uint64_t from = offset < source->log_start ? source->log_start : offset;
+    if (from >= source->high_watermark) { return STATUS_NOT_FOUND; }
+    const struct fake_batch *const batch = batch_at(reader, topic, partition, from);
     if (batch == NULL) { return STATUS_NOT_FOUND; }
     *out = batch->location;
     return STATUS_OK;

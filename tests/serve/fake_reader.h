@@ -35,6 +35,8 @@ void fake_reader_append_batch(struct reader *reader, size_t topic, uint32_t part
 void fake_reader_skip_to(struct reader *reader, size_t topic, uint32_t partition, uint64_t offset);
 void fake_reader_set_log_start(struct reader *reader, size_t topic, uint32_t partition,
                                uint64_t offset);
+/* Retention moves the log start to `offset` in the middle of the next reader_find_offset. */
+void fake_reader_retire_at_find(struct reader *reader, uint64_t offset);
 /* What reading the batch that holds `offset` answers from now on. */
 void fake_reader_set_fault(struct reader *reader, size_t topic, uint32_t partition, uint64_t offset,
                            enum status tail, enum status cold);

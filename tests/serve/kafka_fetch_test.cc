@@ -272,6 +272,18 @@ TEST_F(FetchTest, ASegmentThatRetentionTookMeanwhileIsOutOfRange)
     EXPECT_EQ(ReadFetched(request.Answer())[0].error, KAFKA_OFFSET_OUT_OF_RANGE);
 }
 
+TEST_F(FetchTest, RetentionBetweenWatermarkAndLookupIsOutOfRangeAndNoSilentSkip)
+{
+    Append(0, 50);
+    Append(0, 50);
+    fake_reader_retire_at_find(node.reader, 10);
+
+    const auto fetched = FetchNow({{0, 5}});
+
+    EXPECT_EQ(fetched[0].error, KAFKA_OFFSET_OUT_OF_RANGE);
+    EXPECT_TRUE(fetched[0].records.empty());
+}
+
 TEST_F(FetchTest, RecordsThatBecomeVisibleWhileItReadsAreLeftToTheNextFetch)
 {
     Append(0, 50, false);
