@@ -1,6 +1,5 @@
 #include "storage/recovery.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,9 +76,11 @@ static const struct chain_segment *top_of(const struct log_replay *replay)
 }
 
 static enum status trailer_write(const struct log_replay *replay, int file,
-                                 const struct segment_header *header,
+                                 const struct chain_segment *segment,
                                  const struct commit_header *footer)
 {
+    const struct segment_header *const header = &segment->header;
+    if (segment->size_bytes < header->capacity_bytes) { return STATUS_TRUNCATED; }
     const struct segment_trailer trailer = {
         .nonce = header->nonce,
         .footer_position = footer->position,
@@ -113,9 +114,8 @@ static enum status footer_write(struct log_replay *replay, int file,
                                 const struct commit_header *footer, struct bytes commit)
 {
     const uint64_t end = top_of(replay)->header.capacity_bytes - LOG_BLOCK_BYTES;
-    if (top_of(replay)->size_bytes < end + LOG_BLOCK_BYTES) { return STATUS_TRUNCATED; }
     if (footer->position > end || commit.len_bytes > end - footer->position) { return STATUS_FULL; }
-    enum status status = trailer_write(replay, file, &top_of(replay)->header, footer);
+    enum status status = trailer_write(replay, file, top_of(replay), footer);
     if (status == STATUS_OK) {
         status = files_write(replay->files, file, footer->position, commit);
     }
@@ -172,14 +172,15 @@ static enum status segment_open(const struct log_replay *replay, uint64_t number
 static enum status seal(struct log_replay *replay, bool skipped)
 {
     const struct chain_segment *const top = top_of(replay);
-    const bool footer_stands = replay->footer_last && !replay->top_empty;
-    assert(!(footer_stands && skipped)); /* a footer declares every topic: nothing is in doubt */
+    /* Behind a footer, too, something can be missing (a whole segment, says the root page): then a
+     * second footer goes behind it to remember the skip, and the trailer names that one. */
+    const bool footer_stands = replay->footer_last && !replay->top_empty && !skipped;
     if (footer_stands && top->sealed) { return STATUS_OK; }
 
     int file;
     enum status status = segment_open(replay, top->number, &file);
     if (status != STATUS_OK) { return status; }
-    status = footer_stands ? trailer_write(replay, file, &top->header, &replay->footer)
+    status = footer_stands ? trailer_write(replay, file, top, &replay->footer)
                            : seal_with_footer(replay, file, skipped);
     files_close(replay->files, file);
     return status;
@@ -196,7 +197,7 @@ static void finish_trailers(const struct log_replay *replay)
         int file;
         enum status status = segment_open(replay, segment->number, &file);
         if (status == STATUS_OK) {
-            status = trailer_write(replay, file, &segment->header, &segment->footer);
+            status = trailer_write(replay, file, segment, &segment->footer);
             files_close(replay->files, file);
         }
         log_replay_report(replay, status == STATUS_OK ? RECOVERY_SEALED : RECOVERY_UNSEALED,

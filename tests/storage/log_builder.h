@@ -15,6 +15,7 @@
 #include "storage/files.h"
 #include "tests/sim/sim_disk.h"
 #include "wire/log_format.h"
+#include "wire/record_batch.h"
 
 namespace penstock_test {
 
@@ -188,6 +189,12 @@ class LogBuilder {
         tail_records_max_ = records;
         return *this;
     }
+    // Payloads are whole RecordBatches, not just bytes (whose length is then not `Batch::bytes`).
+    LogBuilder &RealBatches()
+    {
+        real_batches_ = true;
+        return *this;
+    }
     LogBuilder &Incarnation(uint64_t incarnation)
     {
         incarnation_ = incarnation;
@@ -273,8 +280,43 @@ class LogBuilder {
         return out;
     }
 
+    static std::string RealBatch(const Batch &batch, uint64_t base_offset)
+    {
+        static const char value[] = "a value";
+        std::string out(RECORD_BATCH_HEADER_BYTES + batch.record_count * 64, '\0');
+        auto *const begin = reinterpret_cast<uint8_t *>(out.data());
+        uint8_t *at = begin + RECORD_BATCH_HEADER_BYTES;
+        for (uint32_t i = 0; i < batch.record_count; i++) {
+            struct record_batch_parts parts = {};
+            parts.offset_delta = i;
+            parts.key = bytes_null();
+            parts.value = bytes_of_text(value);
+            parts.body_bytes = record_batch_body_bytes(
+                0, i, record_batch_payload_bytes(-1, parts.value.len_bytes, 0, 0));
+            at = record_batch_record_encode(&parts, at);
+        }
+        out.resize(static_cast<size_t>(at - begin));
+        struct record_batch_header header = {};
+        header.base_offset = static_cast<int64_t>(base_offset);
+        header.length_bytes = static_cast<int32_t>(out.size());
+        header.last_offset_delta = static_cast<int32_t>(batch.record_count) - 1;
+        header.base_timestamp_ms = batch.max_timestamp_ms;
+        header.max_timestamp_ms = batch.max_timestamp_ms;
+        header.producer_id = -1;
+        header.producer_epoch = -1;
+        header.base_sequence = -1;
+        header.record_count = static_cast<int32_t>(batch.record_count);
+        record_batch_header_encode(&header, begin);
+        record_batch_crc_patch(begin, crc32c(bytes_of(begin + RECORD_BATCH_CRC_BEGIN,
+                                                      out.size() - RECORD_BATCH_CRC_BEGIN)));
+        return out;
+    }
+
     std::string Payload(const Batch &batch)
     {
+        if (real_batches_) {
+            return RealBatch(batch, topics_[static_cast<size_t>(batch.topic)].next);
+        }
         std::string out;
         while (out.size() < batch.bytes) {
             out += "batch " + std::to_string(batches_.size()) + " of " +
@@ -367,6 +409,7 @@ class LogBuilder {
     uint64_t tail_records_max_ = 1000;
     uint32_t leader_epoch_ = 0;
     bool fresh_ = false;
+    bool real_batches_ = false;
 };
 
 } // namespace penstock_test

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "base/mapped_file.h"
 #include "storage/recovery.h"
@@ -528,6 +530,67 @@ TEST_F(Reader, BelievesNothingThatDoesNotFitItsMapping)
     EXPECT_EQ(Marks("events").high_watermark, 0U);
 }
 
+// Segment 1.. of the simulated disk as real files below `root`.
+void CopyToRealFiles(const SimDisk &disk, uint64_t segments, const std::string &root)
+{
+    ASSERT_EQ(mkdir(root.c_str(), 0755), 0);
+    ASSERT_EQ(mkdir((root + "/part-0000").c_str(), 0755), 0);
+    for (uint64_t number = 1; number <= segments; number++) {
+        uint64_t size = 0;
+        const uint8_t *const bytes = SegmentBytes(disk, number, &size);
+        FILE *const file = std::fopen((root + "/" + SegmentName(number)).c_str(), "wb");
+        ASSERT_EQ(std::fwrite(bytes, 1, size, file), size);
+        std::fclose(file);
+    }
+}
+
+TEST_F(Reader, ReadsColdOnManyThreadsWhileSegmentsAreRetired)
+{
+    LogBuilder log(disk_);
+    for (int i = 0; i < 8; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 4}});
+        log.Seal();
+    }
+    const std::string root = runtime_.path() + "/disk";
+    CopyToRealFiles(disk_, 8, root);
+    Ingest ingest(runtime_.path());
+    const char *const paths[] = {root.c_str()};
+    const struct reader_options options = {paths, 1, runtime_.path().c_str(), 1 << 20};
+    ASSERT_EQ(reader_create(&options, &reader_), STATUS_OK);
+    Refresh();
+    std::vector<struct batch_location> batches;
+    for (const BuiltBatch &batch : log.Batches()) {
+        ASSERT_EQ(Find("events", batch.base_offset), STATUS_OK);
+        batches.push_back(found_);
+    }
+
+    std::atomic<uint64_t> served{0};
+    std::atomic<uint64_t> refused{0};
+    const auto work = [&] {
+        auto *const scratch = static_cast<uint8_t *>(std::aligned_alloc(4096, 64 * 1024));
+        for (int round = 0; round < 200; round++) {
+            for (const struct batch_location &batch : batches) {
+                const uint8_t *bytes;
+                const enum status status = reader_read_cold(reader_, &batch, scratch, &bytes);
+                (status == STATUS_OK ? served : refused)++;
+            }
+        }
+        std::free(scratch);
+    };
+    std::thread first(work);
+    std::thread second(work);
+    for (uint64_t number = 1; number <= 4; number++) {
+        ingest.Root()->partitions[0].first_segment_number = number;
+        Refresh();
+    }
+    first.join();
+    second.join();
+
+    EXPECT_EQ(served + refused, 2U * 200U * 8U);
+    EXPECT_EQ(refused, 0U) << "the files are still there: a batch that was found can be read";
+}
+
 TEST_F(Reader, ReadsTheSameThroughTheRealFileSystem)
 {
     LogBuilder log(disk_);
@@ -535,13 +598,7 @@ TEST_F(Reader, ReadsTheSameThroughTheRealFileSystem)
     log.Commit({{0, 3}, {1, 2}});
     log.Seal();
     const std::string root = runtime_.path() + "/disk";
-    ASSERT_EQ(mkdir(root.c_str(), 0755), 0);
-    ASSERT_EQ(mkdir((root + "/part-0000").c_str(), 0755), 0);
-    uint64_t size = 0;
-    const uint8_t *const bytes = SegmentBytes(disk_, 1, &size);
-    FILE *const file = std::fopen((root + "/" + SegmentName(1)).c_str(), "wb");
-    ASSERT_EQ(std::fwrite(bytes, 1, size, file), size);
-    std::fclose(file);
+    CopyToRealFiles(disk_, 1, root);
     const char *const paths[] = {root.c_str()};
     struct reader_options options = {};
     options.storage_paths = paths;
