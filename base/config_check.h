@@ -7,6 +7,10 @@
 #include "base/config.h"
 #include "base/yaml.h"
 
+BEGIN_C_DECLS
+
 /* `root` is the file's tree: messages point to the value that should change. */
 void config_check(const struct config *config, const struct yaml_node *root,
                   struct diagnostics *diagnostics);
+
+END_C_DECLS

@@ -13,6 +13,8 @@
 #include "base/config.h"
 #include "base/config_values.h"
 
+BEGIN_C_DECLS
+
 /* What a list of sections fills: an array of structs. */
 struct config_list {
     size_t item_bytes;
@@ -39,3 +41,5 @@ bool config_key_is_in(const struct config_key *child, const struct config_key *s
 
 /* What later versions are planned to know: refused, but by name. `value` NULL asks for the key. */
 bool config_is_for_later(const char *path, const char *value);
+
+END_C_DECLS

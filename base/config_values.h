@@ -8,6 +8,8 @@
 #include "base/config.h"
 #include "base/yaml.h"
 
+BEGIN_C_DECLS
+
 struct config_key;
 
 struct config_value {
@@ -59,3 +61,5 @@ config_value_reader config_read_address;   /* uint32_t */
 config_value_reader config_read_listen_on; /* struct config_endpoint */
 config_value_reader config_read_advertise; /* struct config_endpoint that clients can reach */
 config_value_reader config_read_topic;     /* int32_t: index in config->topics */
+
+END_C_DECLS

@@ -3,11 +3,13 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
 #include "dataplane/node_config.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 
 /* The configuration and its rules, compiled: what starting would look at, nothing started. */
 static bool is_acceptable(const char *path, struct diagnostics *diagnostics)
@@ -18,12 +20,14 @@ static bool is_acceptable(const char *path, struct diagnostics *diagnostics)
     return true;
 }
 
+static json_t *text_json(const char *text) { return json_text_of(text, strlen(text)); }
+
 static json_t *json_of(const struct diagnostic *item)
 {
     const char *const severity = item->severity == DIAGNOSTIC_ERROR ? "error" : "warning";
-    return json_pack("{s:s, s:i, s:i, s:s, s:s}", "file", item->place.file, "line",
+    return json_pack("{s:o, s:i, s:i, s:s, s:o}", "file", text_json(item->place.file), "line",
                      (int)item->place.line, "column", (int)item->place.column, "severity", severity,
-                     "text", item->text);
+                     "text", text_json(item->text));
 }
 
 static void report_as_json(json_t *report, const char *path, bool ok,
@@ -33,8 +37,8 @@ static void report_as_json(json_t *report, const char *path, bool ok,
     for (size_t i = 0; i < diagnostics_count(diagnostics); i++) {
         json_array_append_new(items, json_of(diagnostics_at(diagnostics, i)));
     }
-    json_array_append_new(
-        report, json_pack("{s:s, s:b, s:o}", "file", path, "ok", ok ? 1 : 0, "diagnostics", items));
+    json_array_append_new(report, json_pack("{s:o, s:b, s:o}", "file", text_json(path), "ok",
+                                            ok ? 1 : 0, "diagnostics", items));
 }
 
 /* One file; `report` NULL: as text. */

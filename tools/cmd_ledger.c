@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 #include "tools/runtime_view.h"
 
 /* The books of a node: what its partitions counted, added up. */
@@ -175,9 +176,9 @@ static json_t *json_ports(const struct runtime_sample *sample)
             port->loss_known ? json_integer((json_int_t)lost_by(port)) : json_string("unknown");
         json_array_append_new(out,
                               json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "name",
-                                        runtime_json_text(port->name, sizeof port->name), "lost",
-                                        lost, "missed", (json_int_t)port->missed_frames,
-                                        "no_buffer", (json_int_t)port->no_buffer_frames, "errors",
+                                        json_text_of(port->name, sizeof port->name), "lost", lost,
+                                        "missed", (json_int_t)port->missed_frames, "no_buffer",
+                                        (json_int_t)port->no_buffer_frames, "errors",
                                         (json_int_t)port->error_frames, "earlier_lost",
                                         (json_int_t)port->earlier_lost_frames));
     }
@@ -229,7 +230,7 @@ static void dump_books(const struct books *books, const struct runtime_sample *s
         (json_int_t)sum[STATS_GROUP_COPIES], "expired", (json_int_t)sample->node.entries_expired);
     json_t *const report =
         json_pack("{s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "node",
-                  runtime_json_text(sample->node_name, sizeof sample->node_name), "state",
+                  json_text_of(sample->node_name, sizeof sample->node_name), "state",
                   runtime_sample_state_text(sample), "balanced", books->balanced ? 1 : 0, "frames",
                   json_frames(books), "ports", json_ports(sample), "records", json_records(books),
                   "entries", entries, "partitions", json_partitions(sample));

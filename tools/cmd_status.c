@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/json_text.h"
 #include "tools/runtime_view.h"
 
 /* One partition's line: totals, or with an earlier sample what happened each second since. */
@@ -214,10 +215,10 @@ static json_t *json_partition(size_t index, const struct runtime_partition *part
 static json_t *json_port(const struct node_port *port)
 {
     return json_pack("{s:o, s:o, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-                     runtime_json_text(port->name, sizeof port->name), "driver",
-                     runtime_json_text(port->driver, sizeof port->driver), "link_up",
-                     port->link_up != 0, "rss", port->rss != 0, "checksum_offload",
-                     port->checksum_offload != 0, "loss_known", port->loss_known != 0, "received",
+                     json_text_of(port->name, sizeof port->name), "driver",
+                     json_text_of(port->driver, sizeof port->driver), "link_up", port->link_up != 0,
+                     "rss", port->rss != 0, "checksum_offload", port->checksum_offload != 0,
+                     "loss_known", port->loss_known != 0, "received",
                      (json_int_t)port->received_frames, "missed", (json_int_t)port->missed_frames,
                      "no_buffer", (json_int_t)port->no_buffer_frames, "errors",
                      (json_int_t)port->error_frames, "sent", (json_int_t)port->sent_frames,
@@ -249,7 +250,7 @@ static void dump_status(const struct runtime_sample *sample)
 
     json_t *const report = json_pack(
         "{s:o, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node",
-        runtime_json_text(sample->node_name, sizeof sample->node_name), "running",
+        json_text_of(sample->node_name, sizeof sample->node_name), "running",
         runtime_sample_is_running(sample), "state", runtime_sample_state_text(sample),
         "incarnation", (json_int_t)sample->incarnation, "pid", (json_int_t)sample->pid, "workers",
         (json_int_t)sample->worker_count, "heartbeat_age_ns",

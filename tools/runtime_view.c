@@ -170,12 +170,6 @@ const char *runtime_log_state_text(enum root_log_state state)
     return "unknown";
 }
 
-json_t *runtime_json_text(const char *field, size_t capacity)
-{
-    json_t *const text = json_stringn(field, strnlen(field, capacity));
-    return text != NULL ? text : json_null();
-}
-
 /* ---- where it is ------------------------------------------------------------------------------
  */
 

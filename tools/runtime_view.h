@@ -6,7 +6,6 @@
  * Threads  One. The writers go on writing: a sample is some turns wide. */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -64,10 +63,6 @@ const char *runtime_sample_state_text(const struct runtime_sample *sample);
 
 /* "open", "closed", "orphan", "absent" */
 const char *runtime_log_state_text(enum root_log_state state);
-
-/* Text of a fixed field, which may fill it whole; null when it is no UTF-8: pages are outside
- * bytes. */
-json_t *runtime_json_text(const char *field, size_t capacity);
 
 /* The runtime directory that `-c FILE` or `--runtime DIR` mean (either may be NULL); to be freed.
  * NULL: said on stderr, and *out_code is what to exit with. */

@@ -238,6 +238,19 @@ TEST(Config, ACoreThatThisMachineLacksIsAWarningOnly)
                                 "machine; fine if the file is for another one\n");
 }
 
+TEST(Config, RetentionLeavesRoomForTheSegmentsOfEveryWorker)
+{
+    std::string text = Smallest();
+    text.replace(text.find("[0]"), 3, "[0, 1]");
+    text.replace(text.find("[/data]"), 7, "[/data], retain: { bytes: 3GiB }");
+    const Loaded config(text);
+
+    EXPECT_EQ(config.ErrorCount(), 1U);
+    EXPECT_NE(config.Printed().find("2 segments for each of 2 workers need 4GiB or more"),
+              std::string::npos)
+        << config.Printed();
+}
+
 TEST(Config, PlacesPointIntoTheConfigurationNotIntoTheTree)
 {
     const Loaded config(Smallest());

@@ -122,4 +122,17 @@ TEST_F(Check, JsonNamesFilesPlacesAndTexts)
     EXPECT_STREQ(json_string_value(json_object_get(item, "severity")), "error");
 }
 
+TEST_F(Check, JsonNamesAFileWhoseNameIsNoUtf8)
+{
+    const std::string path = File("b\xff.yaml", kGood);
+
+    const PenstockRun run = Penstock("check --json " + path);
+    const std::unique_ptr<json_t, decltype(&json_decref)> report(
+        json_loads(run.out.c_str(), 0, nullptr), json_decref);
+    ASSERT_NE(report, nullptr) << run.out;
+
+    json_t *const file = json_object_get(json_array_get(report.get(), 0), "file");
+    EXPECT_EQ(json_string_value(file), folder_ + "/b?.yaml");
+}
+
 } // namespace
