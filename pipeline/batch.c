@@ -122,12 +122,11 @@ static size_t next_body_bytes(const struct batch_chain *chain, const struct reco
         payload);
 }
 
-/* By how much the chain's RecordBatch would grow. */
-static size_t growth_bytes(const struct batch_chain *chain, const struct record *record,
-                           size_t payload)
+/* By how much the chain's RecordBatch grows with a record of this length prefix. */
+static size_t growth_bytes(const struct batch_chain *chain, size_t body_bytes)
 {
-    const size_t record_bytes = record_batch_record_bytes(next_body_bytes(chain, record, payload));
-    return chain->record_count == 0 ? RECORD_BATCH_HEADER_BYTES + record_bytes : record_bytes;
+    const size_t header_bytes = chain->record_count == 0 ? RECORD_BATCH_HEADER_BYTES : 0;
+    return header_bytes + record_batch_record_bytes(body_bytes);
 }
 
 /* Whether an empty batch would take it: there the deltas are 0 and every topic needs a header. */
@@ -151,7 +150,8 @@ static bool fits_now(const struct batch *batch, const struct record *record, siz
     size_t room_bytes = batch->options.encoded_bytes_max - batch->encoded_bytes;
     for (size_t i = 0; i < topic_count; i++) {
         assert(topics[i] < batch->options.topic_count);
-        const size_t growth = growth_bytes(&batch->chains[topics[i]], record, payload);
+        const struct batch_chain *const chain = &batch->chains[topics[i]];
+        const size_t growth = growth_bytes(chain, next_body_bytes(chain, record, payload));
         if (growth > room_bytes) { return false; }
         room_bytes -= growth;
     }
@@ -179,13 +179,14 @@ static void chain_append(struct batch *batch, uint16_t topic, const struct recor
 {
     struct batch_chain *const chain = &batch->chains[topic];
     const uint32_t index = (uint32_t)batch->entry_count++;
-    const size_t growth = growth_bytes(chain, record, payload);
+    const size_t body_bytes = next_body_bytes(chain, record, payload);
+    const size_t growth = growth_bytes(chain, body_bytes);
 
     batch->entries[index] = (struct batch_entry){
         .key = record->key,
         .value = record->value,
         .timestamp_ms = record->timestamp_ms,
-        .body_bytes = (uint32_t)next_body_bytes(chain, record, payload),
+        .body_bytes = (uint32_t)body_bytes,
         .headers_index = headers_index,
         .next = batch_no_entry,
         .header_count = record->header_count,
@@ -196,7 +197,13 @@ static void chain_append(struct batch *batch, uint16_t topic, const struct recor
         batch->topic_words[topic / BATCH_TOPIC_WORD_BITS] |= UINT64_C(1)
                                                              << (topic % BATCH_TOPIC_WORD_BITS);
         *chain = (struct batch_chain){
-            index, index, 1, (uint32_t)growth, record->timestamp_ms, record->timestamp_ms};
+            .first = index,
+            .last = index,
+            .record_count = 1,
+            .encoded_bytes = (uint32_t)growth,
+            .base_timestamp_ms = record->timestamp_ms,
+            .max_timestamp_ms = record->timestamp_ms,
+        };
         return;
     }
     batch->entries[chain->last].next = index;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <random>
@@ -53,7 +54,14 @@ Text TextOf(struct bytes bytes)
 struct BatchDeleter {
     void operator()(struct batch *batch) const { batch_destroy(batch); }
 };
-using Batch = std::unique_ptr<struct batch, BatchDeleter>;
+
+// A batch borrows its records' bytes: here they live beside it.
+struct Batch {
+    std::unique_ptr<struct batch, BatchDeleter> batch;
+    std::unique_ptr<std::deque<Record>> records = std::make_unique<std::deque<Record>>();
+
+    struct batch *get() const { return batch.get(); }
+};
 
 struct batch_options Roomy()
 {
@@ -69,19 +77,23 @@ Batch Create(const struct batch_options &options = Roomy())
 {
     struct batch *batch = nullptr;
     EXPECT_EQ(batch_create(&options, &batch), STATUS_OK);
-    return Batch(batch);
+    Batch out;
+    out.batch.reset(batch);
+    return out;
 }
 
 // The caller's header array is gone when this returns: the batch must have kept its own.
 enum status Add(const Batch &batch, const Record &record, const std::vector<uint16_t> &topics)
 {
+    batch.records->push_back(record);
+    const Record &kept = batch.records->back();
     std::vector<struct record_header> headers;
-    for (const Header &header : record.headers) {
+    for (const Header &header : kept.headers) {
         headers.push_back({View(header.name), View(header.value)});
     }
     struct record in = {};
-    in.key = View(record.key);
-    in.value = View(record.value);
+    in.key = View(kept.key);
+    in.value = View(kept.value);
     in.timestamp_ms = record.timestamp_ms;
     in.headers = headers.empty() ? nullptr : headers.data();
     in.header_count = static_cast<uint16_t>(headers.size());
@@ -364,16 +376,14 @@ TEST_P(RandomBatch, EncodesToThePromisedBytesAndDecodesToTheSameRecords)
     struct batch_options options = Roomy();
     options.encoded_bytes_max = 1 << 16;
     const Batch batch = Create(options);
-    std::vector<Record> kept; // addresses are given to the batch: never grown past its capacity
-    kept.reserve(options.records_max);
     std::vector<std::vector<Record>> expected(options.topic_count);
     enum status status = STATUS_OK;
     while (status == STATUS_OK) {
-        kept.push_back(RandomRecord());
+        const Record record = RandomRecord();
         const std::vector<uint16_t> topics = RandomTopics();
-        status = Add(batch, kept.back(), topics);
+        status = Add(batch, record, topics);
         for (const uint16_t topic : topics) {
-            if (status == STATUS_OK) { expected[topic].push_back(kept.back()); }
+            if (status == STATUS_OK) { expected[topic].push_back(record); }
         }
     }
     ASSERT_EQ(status, STATUS_FULL);

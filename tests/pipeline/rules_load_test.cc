@@ -221,12 +221,12 @@ std::string RulesText(size_t count)
     return out;
 }
 
-TEST(RulesLoad, TakesAThousandRules)
+TEST(RulesLoad, TakesAsManyRulesAsItPromises)
 {
-    const Loaded loaded = Load(RulesText(1000));
+    const Loaded loaded = Load(RulesText(RULES_MAX));
 
     EXPECT_THAT(loaded.errors, IsEmpty());
-    EXPECT_EQ(rule_set_rule_count(loaded.rules.get()), 1000U);
+    EXPECT_EQ(rule_set_rule_count(loaded.rules.get()), size_t{RULES_MAX});
 }
 
 TEST(RulesLoad, RefusesOneRuleTooMany)
