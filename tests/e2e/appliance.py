@@ -83,8 +83,11 @@ class Appliance:
         if rules is not None:
             self.settings["rules"] = "rules.yaml"
             self._write("rules.yaml", rules)
-        self._write("penstock.yaml", self.settings)
+        self.write_config()
         rack.up(queues=workers)
+
+    def write_config(self):
+        self._write("penstock.yaml", self.settings)
 
     def _write(self, name, tree):
         with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
@@ -149,12 +152,16 @@ class Appliance:
         with open(os.path.join(self.work, name + ".log"), errors="replace") as file:
             return file.read()
 
-    def destroy(self):
+    def end(self):
+        """By force, whatever runs."""
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait(10)
+
+    def destroy(self):
+        self.end()
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
 

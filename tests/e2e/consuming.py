@@ -33,13 +33,15 @@ def entries(topic, partition=0, offset="beginning"):
 
 
 class Follower:
-    """A kcat that waits at the end of a partition, printing to a file, until closed."""
+    """A kcat that waits at the end of a partition, printing to a file, until closed. `patient`: it
+    stays when all brokers are away, as any library does; kcat alone would end."""
 
-    def __init__(self, path, topic, partition=0, offset="beginning"):
+    def __init__(self, path, topic, partition=0, offset="beginning", patient=False):
         self.path = path
+        patience = ["-E", "-X", "reconnect.backoff.max.ms=500"] if patient else []
         with open(path, "wb") as out, open(path + ".err", "wb") as errors:
             self.process = subprocess.Popen(
-                [*KCAT, "-C", "-u", "-t", topic, "-p", str(partition), "-o", str(offset), "-q", "-f", "%o %s\n"],
+                [*KCAT, *patience, "-C", "-u", "-t", topic, "-p", str(partition), "-o", str(offset), "-q", "-f", "%o %s\n"],
                 stdout=out, stderr=errors, stdin=subprocess.DEVNULL)
 
     def entries(self):

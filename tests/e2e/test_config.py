@@ -129,7 +129,7 @@ class StartsThatCannotWork(ApplianceTest):
     def test_a_runtime_directory_on_a_disk(self):
         node = self.appliance()
         node.settings["runtime"] = os.path.join(node.work, "runtime")
-        node._write("penstock.yaml", node.settings)
+        node.write_config()
 
         node.start_ingest(wait=False)
 

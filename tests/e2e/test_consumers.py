@@ -20,12 +20,12 @@ class Consumers(SharedApplianceTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.lines = [b"first half %d" % i for i in range(COUNT)] + [b"second half %d" % i for i in range(COUNT)]
-        sending.send_lines(cls.lines[:COUNT], LINES_PORT, rate=20000, sockets=16)
+        sending.send_lines(cls.lines[:COUNT], LINES_PORT, rate=20000, sockets=16, node=cls.node)
         cls.node.settled_ledger()
         time.sleep(0.05)
         cls.between_ms = int(time.time() * 1000)
         time.sleep(0.05)
-        sending.send_lines(cls.lines[COUNT:], LINES_PORT, rate=20000, sockets=16)
+        sending.send_lines(cls.lines[COUNT:], LINES_PORT, rate=20000, sockets=16, node=cls.node)
         cls.node.settled_ledger()
 
     def test_both_partitions_hold_records(self):

@@ -102,7 +102,7 @@ class TroubleOfServe(ApplianceTest):
     def check(self, trouble):
         node = self.appliance().start()
         rack.resolve_appliance()
-        follower = consuming.Follower(os.path.join(node.work, "follower"), "events")
+        follower = consuming.Follower(os.path.join(node.work, "follower"), "events", patient=True)
         self.addCleanup(follower.close)
         before, sent_before = node.settled_ledger(), rack.sent_frames()
         with sending.Load(LINES_PORT, rate=8000) as load:

@@ -32,7 +32,7 @@ class Verify(ApplianceTest):
         """A node with a few sealed segments."""
         node = self.appliance(storage={"segment": "8MiB"}).start()
         self.lines = [(b"line %d " % i).ljust(LINE_BYTES, b"=") for i in range(lines)]
-        sending.send_lines(self.lines, LINES_PORT, rate=10000)
+        sending.send_lines(self.lines, LINES_PORT, rate=10000, node=node)
         node.settled_ledger()
         self.assertEqual(node.ledger()["records"]["in"], lines)
         return node
