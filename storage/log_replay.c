@@ -444,6 +444,17 @@ static enum status walk(struct log_replay *replay)
     }
 }
 
+/* A segment newer than all that can be read: nobody knows how many offsets it gave. */
+static bool newest_is_unreadable(const struct log_chain *chain)
+{
+    for (size_t i = log_chain_top(chain) + 1; i < chain->count; i++) {
+        const enum status status = chain->segments[i].status;
+        const bool known = status == STATUS_NOT_FOUND || status == STATUS_INVALID;
+        if (status != STATUS_OK && !known) { return true; }
+    }
+    return false;
+}
+
 enum status log_replay_run(struct log_replay *replay, const struct recovery_witness *witness)
 {
     assert(log_chain_top(replay->chain) < replay->chain->count);
@@ -455,6 +466,10 @@ enum status log_replay_run(struct log_replay *replay, const struct recovery_witn
         log_chain_above(replay->chain, replay->top) == replay->chain->count) {
         /* Not torn but absent: the disk lost what it had promised to keep. */
         fence(replay, replay->durable_number, replay->tail_position, replay->tail_position);
+    }
+    if (!replay->proven && newest_is_unreadable(replay->chain)) {
+        replay->undecidable = true;
+        at_least(&replay->tail_records_max, TAIL_RECORDS_UNKNOWN);
     }
     /* Numbers are dense and declarations complete, so a hole is one that nobody declared. */
     for (uint32_t i = 0; i < replay->log->topic_count; i++) {

@@ -58,8 +58,8 @@ static void remove_spares(const struct log_replay *replay)
 
 /* A disk refused it, and its commits were written again to the next segment: the process ended
  * before it could remove it. The numbers of first commits say so, which survive a torn header. Of
- * the same life only: what another one left may be a segment that
- * could not be read when the next was opened. */
+ * the same life only: another one's may be a segment that could not be read when the next was
+ * opened. */
 static bool was_given_up(const struct log_chain *chain, size_t index)
 {
     const struct chain_segment *const segment = &chain->segments[index];
@@ -322,6 +322,16 @@ static enum status recover_chain(struct log_replay *replay, const struct recover
     return STATUS_OK;
 }
 
+/* A disk that answers no read now may do so later: the log must not start over meanwhile. */
+static enum status nothing_read(const struct log_chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        const enum status status = chain->segments[i].status;
+        if (status == STATUS_IO || status == STATUS_NO_MEMORY) { return status; }
+    }
+    return STATUS_OK;
+}
+
 /* Files are there and none can be read as a segment: the log starts over, above their numbers. */
 static void resume_from_nothing(struct log_resume *out)
 {
@@ -345,6 +355,8 @@ static enum status recover_loaded(struct log_replay *replay, const struct recove
     const uint64_t highest = chain->segments[chain->count - 1].number;
     replay->log->next_segment_number = highest < UINT64_MAX ? highest + 1 : highest;
     if (log_chain_top(chain) == chain->count) {
+        status = nothing_read(chain);
+        if (status != STATUS_OK) { return status; }
         resume_from_nothing(replay->log);
         return STATUS_OK;
     }

@@ -635,6 +635,52 @@ TEST(Recovery, StartsAboveFilesThatItCannotRead)
     EXPECT_TRUE(Exists(disk, 1));
 }
 
+class UnreadableNewest : public ::testing::Test {
+  protected:
+    UnreadableNewest()
+    {
+        log_.OpenSegment();
+        log_.Commit({{0, 3}});
+        log_.Seal();
+        log_.OpenSegment();
+        log_.Commit({{0, 4}});
+        sim_disk_fail_reads(disk_.get(), SegmentName(2).c_str(), 0, log_.Capacity());
+    }
+
+    SimDisk disk_ = MakeDisk();
+    LogBuilder log_{disk_};
+};
+
+TEST_F(UnreadableNewest, GivesNoOffsetThatItMayHaveGiven)
+{
+    const Recovered recovered = Recover(disk_);
+
+    EXPECT_EQ(recovered.Count(RECOVERY_UNREADABLE), 1U);
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 3U + (64U << 20));
+    EXPECT_EQ(recovered.log->leader_epoch, 1U);
+}
+
+TEST_F(UnreadableNewest, CostsNothingWhenTheRootPageProvesThatNothingInItWasDurable)
+{
+    const struct recovery_witness witness = WitnessOf(1, 2);
+
+    const Recovered recovered = Recover(disk_, &witness);
+
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
+    EXPECT_EQ(recovered.log->leader_epoch, 0U);
+}
+
+TEST(Recovery, DoesNotStartOverWhileNothingCanBeRead)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    sim_disk_fail_reads(disk.get(), SegmentName(1).c_str(), 0, log.Capacity());
+
+    EXPECT_EQ(Recover(disk).status, STATUS_IO);
+}
+
 TEST(Recovery, LosesAtMostTheCommitWhoseByteIsFlipped)
 {
     SimDisk original = MakeDisk();
