@@ -444,13 +444,13 @@ static enum status walk(struct log_replay *replay)
     }
 }
 
-/* A segment newer than all that can be read: nobody knows how many offsets it gave. */
+/* A segment newer than all that can be read, on a disk that does not answer: nobody knows how many
+ * offsets it gave. (One that can be read and has neither header nor first commit is what a crash
+ * tears in the midst of a roll: nothing in it was durable.) */
 static bool newest_is_unreadable(const struct log_chain *chain)
 {
     for (size_t i = log_chain_top(chain) + 1; i < chain->count; i++) {
-        const enum status status = chain->segments[i].status;
-        const bool known = status == STATUS_NOT_FOUND || status == STATUS_INVALID;
-        if (status != STATUS_OK && !known) { return true; }
+        if (chain->segments[i].status == STATUS_IO) { return true; }
     }
     return false;
 }

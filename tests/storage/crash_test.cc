@@ -274,6 +274,7 @@ class Lives {
         ASSERT_GT(found->next_commit_number, durable_number_);
         ASSERT_GE(found->leader_epoch, resume_->leader_epoch);
         resume_ = std::move(found);
+        ASSERT_NO_FATAL_FAILURE(ExpectSettled());
         if (RootPageSurvives()) { ASSERT_EQ(findings.skipped, 0U); }
         for (const Stored &each : durable_) {
             ASSERT_GE(resume_->topics[each.topic].next_offset, each.base_offset + each.record_count)
@@ -283,6 +284,22 @@ class Lives {
     }
 
   private:
+    // Another start finds what this one left, and has nothing to say.
+    void ExpectSettled()
+    {
+        auto again = std::make_unique<struct log_resume>();
+        Findings findings;
+        ASSERT_EQ(RunRecovery(&findings, again.get()), STATUS_OK);
+        SCOPED_TRACE("again:\n" + findings.text.str());
+        ASSERT_EQ(findings.fenced + findings.skipped, 0U);
+        ASSERT_EQ(again->next_commit_number, resume_->next_commit_number);
+        ASSERT_EQ(again->leader_epoch, resume_->leader_epoch);
+        ASSERT_EQ(again->topic_count, resume_->topic_count);
+        for (uint32_t i = 0; i < again->topic_count; i++) {
+            ASSERT_EQ(again->topics[i].next_offset, resume_->topics[i].next_offset);
+        }
+    }
+
     bool RootPageSurvives() const { return seed_ % 2 == 0 && durable_number_ > 0; }
 
     void RefuseWrites()
