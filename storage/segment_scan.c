@@ -56,6 +56,12 @@ static enum status window_grow(struct segment_scan *scan, size_t capacity_bytes)
     return STATUS_OK;
 }
 
+static void read_ahead(struct segment_scan *scan)
+{
+    scan->read_ahead_bytes =
+        scan->size_bytes < WINDOW_BYTES ? (size_t)scan->size_bytes : WINDOW_BYTES;
+}
+
 /* [position, position + len_bytes) of the file, which has them. Both are whole blocks. */
 static enum status window_want(struct segment_scan *scan, uint64_t position, size_t len_bytes,
                                struct bytes *out)
@@ -340,7 +346,7 @@ static enum scan_result look_for_anything(struct segment_scan *scan)
 enum scan_result segment_scan_next(struct segment_scan *scan, struct scanned_commit *out)
 {
     *out = (struct scanned_commit){.position = scan->position};
-    scan->read_ahead_bytes = WINDOW_BYTES;
+    read_ahead(scan);
     if (scan->footer_seen || scan->position >= scan->end) { return SCAN_END; }
 
     const enum verdict verdict = commit_judge(scan, scan->position, out);
@@ -356,7 +362,7 @@ enum scan_result segment_scan_next(struct segment_scan *scan, struct scanned_com
 enum scan_result segment_scan_resync(struct segment_scan *scan, struct scanned_commit *out)
 {
     *out = (struct scanned_commit){.position = scan->position};
-    scan->read_ahead_bytes = WINDOW_BYTES;
+    read_ahead(scan);
     if (scan->footer_seen) { return SCAN_END; }
     for (uint64_t at = scan->position; at < scan->end; at += LOG_BLOCK_BYTES) {
         if (commit_judge(scan, at, out) != VERDICT_GOOD) { continue; }
