@@ -39,6 +39,12 @@ def ingest_tables(results):
                          "%.0f" % (result["commit_bytes"] / 1024),
                          "%.0f" % (result["disk_limit_bytes_per_s"] / 1e6), ratio(result, "disk_limit_ratio"),
                          "%.0f %%" % (100 * result["held_share"]), "%.0f %%" % (100 * result["dropped_share"])))
+    lines += ["", "a record, in this thread's user mode alone (what others took of the core is not in it):", "",
+              *head("workload", "instructions", "bare", "cycles", "bare")]
+    for result in results:
+        lines.append(row(result["workload"], *["%.0f" % result[name] for name in
+                                               ("instructions_per_record", "limit_instructions_per_record",
+                                                "user_cycles_per_record", "limit_user_cycles_per_record")]))
     lines += ["", "ns a record by stage, worker (bare):", ""]
     stages = list(results[0]["stages"])
     lines += head("workload", *stages)
