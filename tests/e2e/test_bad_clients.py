@@ -52,7 +52,11 @@ class BadClients(SharedApplianceTest):
         self.follower = consuming.Follower(os.path.join(self.node.work, "follower"), "events", offset="end")
         self.addCleanup(self.follower.close)
         self.pid = self.node.pid("serve")
-        time.sleep(0.3)  # it is at the end before new records come
+        wait_until("the good consumer at the end of the log", self.greet, pause=0.2)
+
+    def greet(self):
+        sending.send_lines([b"hello"], LINES_PORT)
+        return self.follower.entries()
 
     def tearDown(self):
         """Whatever the test did: the same serve runs, and the consumer of before goes on."""
