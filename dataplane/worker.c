@@ -119,7 +119,6 @@ struct worker {
     size_t reply_count;
     uint64_t timer_ns;
     uint64_t neighbour_ns;
-    uint64_t enter_calls_seen;
 
     _Alignas(CACHE_PAIR_BYTES) atomic_bool stop_requested;
 };

@@ -18,13 +18,16 @@ enum {
     LENGTH_BYTES = 4,
     HEADER_BYTES = LENGTH_BYTES + 8, /* length, key, version, correlation id */
     INPUT_BYTES_STEP = 4096,
-    SECONDS_FIRST_REQUEST = 30,
-    SECONDS_HEADER = 10,
-    SECONDS_FRAME = 30,
-    SECONDS_SENDING = 60,
-    SECONDS_IDLE = 600,
     SECONDS_COMPLAINT = 10,
     SECONDS_KEEPALIVE = 60,
+};
+
+static const struct connection_patience usual_patience = {
+    .first_request_ms = 30 * MS_PER_S,
+    .header_ms = 10 * MS_PER_S,
+    .frame_ms = 30 * MS_PER_S,
+    .sending_ms = 60 * MS_PER_S,
+    .idle_ms = 600 * MS_PER_S,
 };
 
 enum connection_state {
@@ -117,9 +120,9 @@ static void connection_arm(struct connection *connection, uint64_t wait_ns)
     evtimer_add(connection->on_time, &wait);
 }
 
-static void connection_arm_s(struct connection *connection, unsigned seconds)
+static void connection_arm_ms(struct connection *connection, uint32_t wait_ms)
 {
-    connection_arm(connection, (uint64_t)seconds * NS_PER_S);
+    connection_arm(connection, (uint64_t)wait_ms * NS_PER_MS);
 }
 
 static void connection_enter(struct connection *connection, enum connection_state state)
@@ -165,7 +168,7 @@ static bool connection_send(struct connection *connection)
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             connection_enter(connection, CONNECTION_SENDING);
             event_add(connection->on_writable, NULL);
-            connection_arm_s(connection, SECONDS_SENDING);
+            connection_arm_ms(connection, connection->set->patience.sending_ms);
             return false;
         }
         if (sent < 0) {
@@ -242,19 +245,22 @@ static size_t frame_size(const struct connection *connection)
 /* Waits for more of a frame: armed once a stage, so that a byte now and then buys no time. */
 static void connection_await_frame(struct connection *connection)
 {
+    const struct connection_patience *const patience = &connection->set->patience;
     if (connection->in_bytes == 0) {
         connection_enter(connection, CONNECTION_IDLE);
         free(connection->in); /* an idle connection holds no buffer */
         connection->in = NULL;
         connection->in_capacity = 0;
-        connection_arm_s(connection, connection->proven ? SECONDS_IDLE : SECONDS_FIRST_REQUEST);
+        connection_arm_ms(connection,
+                          connection->proven ? patience->idle_ms : patience->first_request_ms);
         return;
     }
     const uint64_t now_ns = clock_mono_ns();
     if (connection->state == CONNECTION_IDLE) { connection->frame_begun_ns = now_ns; }
     connection_enter(connection, CONNECTION_FRAME);
-    const unsigned seconds = connection->in_bytes < HEADER_BYTES ? SECONDS_HEADER : SECONDS_FRAME;
-    const uint64_t deadline_ns = connection->frame_begun_ns + (uint64_t)seconds * NS_PER_S;
+    const uint32_t wait_ms =
+        connection->in_bytes < HEADER_BYTES ? patience->header_ms : patience->frame_ms;
+    const uint64_t deadline_ns = connection->frame_begun_ns + (uint64_t)wait_ms * NS_PER_MS;
     connection_arm(connection, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
 }
 
@@ -446,6 +452,7 @@ void connection_set_init(struct connection_set *set, struct event_base *base,
     set->base = base;
     set->service = service;
     set->advertise = advertise;
+    set->patience = usual_patience;
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->parked);
 }

@@ -25,11 +25,21 @@ BEGIN_C_DECLS
 struct connection; /* opaque */
 TAILQ_HEAD(connection_list, connection);
 
+/* How long a connection may take for each stage. */
+struct connection_patience {
+    uint32_t first_request_ms; /* without a byte, before a first valid request */
+    uint32_t header_ms;        /* from a request's first byte to its length and header */
+    uint32_t frame_ms;         /* from there too, to its last byte */
+    uint32_t sending_ms;       /* without any progress of an answer */
+    uint32_t idle_ms;          /* between requests */
+};
+
 /* What all connections of a listener share. */
 struct connection_set {
     struct event_base *base;
     const struct kafka_service *service;
-    struct kafka_address advertise; /* host NULL: the address that the client came to */
+    struct kafka_address advertise;      /* host NULL: the address that the client came to */
+    struct connection_patience patience; /* the times above; tests have less */
     struct connection_list all;
     struct connection_list parked;
     bool draining;              /* every connection closes behind the answer it owes */

@@ -120,7 +120,9 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     replay->next_number = header->number + 1;
     replay->previous_crc32c = header->crc32c;
     replay->tail_position = commit->position + header->length_bytes;
-    replay->footer_last = (header->flags & COMMIT_FLAG_FOOTER) != 0;
+    struct segment_footer footer;
+    replay->footer_last = (header->flags & COMMIT_FLAG_FOOTER) != 0 &&
+                          segment_footer_open(commit->bytes, header, &footer) == STATUS_OK;
     replay->footer = *header;
     replay->top_empty = false;
     return STATUS_OK;
@@ -251,6 +253,14 @@ static bool damaged_commit(struct log_replay *replay, const struct scanned_commi
     }
     log_replay_report(replay, RECOVERY_FENCED, replay->chain->segments[replay->top].number,
                       commit->position, commit->header.length_bytes);
+    if ((commit->header.flags & COMMIT_FLAG_FOOTER) != 0) {
+        /* Half a footer is none: what it remembered of skipped offsets may be in the other half.
+         * The next one goes in its place. */
+        replay->commits_uncovered++;
+        replay->next_number = commit->header.number + 1;
+        replay->previous_crc32c = commit->header.crc32c;
+        return true;
+    }
     *status = take_commit(replay, commit);
     return *status == STATUS_OK;
 }
@@ -303,6 +313,21 @@ static enum status segment_walk(struct log_replay *replay, size_t index)
     return status;
 }
 
+/* Should another footer have to go behind this one: it lists the same. */
+static enum status take_index(struct log_replay *replay, const struct scanned_commit *commit)
+{
+    struct segment_footer footer;
+    if (segment_footer_open(commit->bytes, &commit->header, &footer) != STATUS_OK) {
+        return STATUS_OK; /* take_commit saw that, too: it does not stand */
+    }
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < segment_footer_index_count(&footer); i++) {
+        const struct index_entry line = segment_footer_index_at(&footer, i);
+        status = index_push(replay, &line);
+    }
+    return status;
+}
+
 /* A sealed one says it all in its footer. */
 static enum status segment_take_footer(struct log_replay *replay, size_t index)
 {
@@ -314,6 +339,7 @@ static enum status segment_take_footer(struct log_replay *replay, size_t index)
     struct scanned_commit footer;
     status = segment_scan_footer(scan, &footer);
     if (status == STATUS_OK) { status = take_commit(replay, &footer); }
+    if (status == STATUS_OK) { status = take_index(replay, &footer); }
     segment_scan_destroy(scan);
     files_close(replay->files, file);
     return status;

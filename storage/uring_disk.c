@@ -14,7 +14,7 @@
  * p99 2.8 to 3.4 ms where the completion has to run on the spinning core, against 0.35 to 0.9 ms
  * for plain writes and a separate IORING_OP_FSYNC whose io-wq threads run on another core. The
  * fdatasync way costs a second operation a commit and loses FUA on devices that have it;
- * bench/durable holds the two against each other. */
+ * docs/decisions/ will hold the two against each other once they are measured while spinning. */
 
 enum {
     FIXED_BUFFER_BYTES_MAX = 1 << 30, /* the kernel's limit for one registered buffer */

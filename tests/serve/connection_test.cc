@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "serve/listener.h"
 #include "tests/serve/node.h"
 
@@ -403,6 +404,68 @@ TEST_F(ConnectionTest, DrainingAnswersAParkedFetchAndClosesEveryConnection)
     EXPECT_TRUE(IsClosed(idle));
     EXPECT_TRUE(IsClosed(parked));
     EXPECT_TRUE(listener_is_drained(listener));
+}
+
+TEST_F(ConnectionTest, AByteNowAndThenBuysNoTime)
+{
+    listener_connections(listener)->patience.header_ms = 100;
+    Client client(Port());
+    Turn(3);
+
+    const uint64_t begin_ns = clock_mono_ns();
+    const Bytes request = Ask(1);
+    for (size_t i = 0; i < 8 && node.stats.connections_open > 0; i++) {
+        client.Send({request[i]});
+        for (int k = 0; k < 20; k++) {
+            Turn();
+            usleep(1000);
+        }
+    }
+
+    EXPECT_TRUE(IsClosed(client));
+    EXPECT_LT(clock_mono_ns() - begin_ns, uint64_t{400} * NS_PER_MS);
+    EXPECT_EQ(node.Count(SERVE_connections_closed_slow), 1U);
+}
+
+TEST_F(ConnectionTest, AFrameThatNeverEndsIsCut)
+{
+    listener_connections(listener)->patience.frame_ms = 50;
+    Client client(Port());
+    Bytes request = Ask(1);
+    request.pop_back();
+    client.Send(request);
+
+    EXPECT_TRUE(IsClosed(client));
+    EXPECT_EQ(node.Count(SERVE_connections_closed_slow), 1U);
+}
+
+TEST_F(ConnectionTest, AClientThatNeverSpeaksIsCutAndOneBetweenRequestsIsNot)
+{
+    listener_connections(listener)->patience.first_request_ms = 50;
+    Client proven(Port());
+    proven.Send(Ask(1));
+    ASSERT_EQ(CorrelationId(proven), 1);
+    Client silent(Port());
+
+    EXPECT_TRUE(IsClosed(silent));
+    EXPECT_EQ(node.stats.connections_open, 1U);
+    EXPECT_EQ(node.Count(SERVE_connections_closed_idle), 1U);
+}
+
+TEST_F(ConnectionTest, AClientThatReadsNothingIsCut)
+{
+    for (int i = 0; i < 16; i++) { fake_reader_append(node.reader, 0, 0, 1, 0, 0, 1 << 19, true); }
+    listener_connections(listener)->patience.sending_ms = 50;
+    Client client(Port(), /*receive_bytes=*/4096);
+    client.Send(Framed(Fetch("events", {{0, 0, 16 << 20}})));
+
+    for (int i = 0; i < 400 && node.Count(SERVE_connections_closed_slow) == 0; i++) {
+        Turn();
+        usleep(1000);
+    }
+
+    EXPECT_EQ(node.Count(SERVE_connections_closed_slow), 1U);
+    EXPECT_EQ(node.stats.answer_bytes_held, 0U);
 }
 
 TEST_F(ConnectionTest, ResetsInTheMiddleOfAnswersLeaveNothingBehind)

@@ -312,6 +312,46 @@ TEST(Recovery, SaysThatDurableCommitsAreSimplyGone)
     EXPECT_EQ(recovered.log->leader_epoch, 1U);
 }
 
+// Found by the fuzzer: an assertion said that nothing can be in doubt behind a footer.
+TEST(Recovery, RemembersASkipBehindAFooterToo)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.TailRecordsMax(100).OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    const struct recovery_witness witness = WitnessOf(1, footer.number + 2);
+
+    const Recovered first = Recover(disk, &witness);
+    const Recovered second = Recover(disk);
+
+    EXPECT_EQ(first.log->topics[0].next_offset, 3U + 2 * 100);
+    EXPECT_EQ(second.log->topics[0].next_offset, first.log->topics[0].next_offset);
+    EXPECT_EQ(second.log->leader_epoch, first.log->leader_epoch);
+    EXPECT_EQ(second.log->next_commit_number, footer.number + 4);
+    EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1}));
+}
+
+TEST(Recovery, ReplacesAFooterWhoseTopicsAreRotten)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    const size_t topics = commit_entries_position(3) + 30;
+    SegmentBytes(disk, 1)[footer.position + topics] ^= 1;
+    const struct recovery_witness witness = WitnessOf(1, footer.number);
+
+    const Recovered first = Recover(disk, &witness);
+    const Recovered second = Recover(disk);
+
+    EXPECT_GE(first.log->topics[0].next_offset, 3U);
+    EXPECT_EQ(second.log->topics[0].next_offset, first.log->topics[0].next_offset);
+    EXPECT_TRUE(second.findings.empty());
+    EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1}));
+}
+
 TEST(Recovery, DropsASegmentWhosePredecessorIsTorn)
 {
     SimDisk disk = MakeDisk();

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""table.py - redraws every table from the JSON that ./bench/run wrote.
+
+  table.py FILE            prints them (Markdown)
+  table.py FILE DOCUMENT   writes them into DOCUMENT, between its two marks
+"""
+import json
+import sys
+
+BEGIN = "<!-- figures: begin -->"
+END = "<!-- figures: end -->"
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def head(*cells):
+    return [row(*cells), row(*["---"] + ["---:"] * (len(cells) - 1))]
+
+
+def ratio(result, name):
+    return "%.2f [%.2f, %.2f]" % (result[name], result[name + "_low"], result[name + "_high"])
+
+
+def ingest_tables(results):
+    lines = head("workload", "M records/s", "Gbit/s", "ns/record", "roofline M/s", "share [95 %]",
+                 "share of busy time [95 %]", "rounds kept")
+    for result in results:
+        lines.append(row(result["workload"], "%.2f" % (result["records_per_s"] / 1e6),
+                         "%.2f" % result["gbit_per_s"], "%.0f" % result["ns_per_record"],
+                         "%.2f" % (result["limit_records_per_s"] / 1e6), ratio(result, "limit_ratio"),
+                         ratio(result, "busy_limit_ratio"),
+                         "%d of %d" % (result["rounds_kept"], result["rounds_run"])))
+    lines += ["", *head("workload", "to disk MB/s", "commit KiB", "bare writer MB/s", "share of the disk [95 %]",
+                        "turns held", "dropped by rule")]
+    for result in results:
+        lines.append(row(result["workload"], "%.0f" % (result["disk_bytes_per_s"] / 1e6),
+                         "%.0f" % (result["commit_bytes"] / 1024),
+                         "%.0f" % (result["disk_limit_bytes_per_s"] / 1e6), ratio(result, "disk_limit_ratio"),
+                         "%.0f %%" % (100 * result["held_share"]), "%.0f %%" % (100 * result["dropped_share"])))
+    lines += ["", "ns a record by stage, worker (bare):", ""]
+    stages = list(results[0]["stages"])
+    lines += head("workload", *stages)
+    for result in results:
+        cells = []
+        for name in stages:
+            stage = result["stages"][name]
+            bare = " (%.0f)" % stage["limit_ns"] if "limit_ns" in stage else ""
+            cells.append("%.1f%s" % (stage["ns"], bare))
+        lines.append(row(result["workload"], *cells))
+    return lines
+
+
+def delivery_tables(results):
+    lines = head("workload", "records/s", "records", "p50 us", "p90", "p99", "p99.9", "max", "p99 limit",
+                 "share of it", "lost", "serve waited for a CPU", "CPU pressure")
+    for result in results:
+        pressure = result["cpu_pressure_share"]
+        lines.append(row(result["workload"], "%.0f" % result["records_per_s"], result["records"],
+                         *["%.0f" % result[name] for name in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")],
+                         "%d" % result["limit_us"], "%.2f" % result["limit_ratio"], result["lost"],
+                         "%.1f %%" % (100 * result["serve_run_delay_share"]),
+                         "unknown" if pressure is None else "%.0f %%" % (100 * pressure)))
+    return lines
+
+
+def draw(document):
+    lines = ["`%(command)s`, %(date)s" % document,
+             "commit %s, kernel %s" % (document["commit"][:20], document["kernel"]),
+             "%s; load before %.1f, after %.1f" % (document["cpu"], document["load_before"],
+                                                   document["load_after"]),
+             "flags %s" % document["flags"]]
+    lines = ["%s  " % line for line in lines]
+    delivery = [result for result in document["results"] if result["workload"].startswith("delivery-")]
+    ingest = [result for result in document["results"] if result not in delivery]
+    if ingest:
+        lines += ["", *ingest_tables(ingest)]
+    if delivery:
+        lines += ["", *delivery_tables(delivery)]
+    return "\n".join(lines)
+
+
+def write_into(path, text):
+    with open(path, encoding="utf-8") as file:
+        document = file.read()
+    if document.count(BEGIN) != 1 or document.count(END) != 1:
+        sys.exit("table.py: %s has not the two marks '%s' and '%s'" % (path, BEGIN, END))
+    before, rest = document.split(BEGIN)
+    _, after = rest.split(END)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("%s%s\n%s\n%s%s" % (before, BEGIN, text, END, after))
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    with open(sys.argv[1], encoding="utf-8") as file:
+        text = draw(json.load(file))
+    if len(sys.argv) == 3:
+        write_into(sys.argv[2], text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
