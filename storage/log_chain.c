@@ -43,6 +43,7 @@ static void segment_describe(struct chain_segment *segment, uint32_t partition,
 {
     segment->header = *segment_scan_header(scan);
     segment->header_status = segment_scan_header_status(scan);
+    segment->header_complete = segment->header_status == STATUS_OK;
     if (segment->header_status != STATUS_OK) {
         segment->header.partition = partition;
         segment->header.number = segment->number;

@@ -26,6 +26,7 @@ struct chain_segment {
     enum status status;
     struct segment_header header;
     enum status header_status; /* not OK: rebuilt from the first commit (segment_scan.h) */
+    bool header_complete;      /* as written, or log_replay found out what the commit cannot say */
     enum status trailer_status;
     struct segment_trailer trailer;
     bool sealed;                 /* trailer and footer hold */

@@ -205,8 +205,34 @@ static uint64_t durable_ask_all(struct log_replay *replay)
 
 /* ------------------------------------------------------------------------------ one segment */
 
+/* A header that was torn or is rotten, rebuilt from its segment's first commit: what that one does
+ * not say follows from the segment where the walk comes from. */
+static void header_complete(struct log_replay *replay, size_t index)
+{
+    struct chain_segment *const segment = &replay->chain->segments[index];
+    struct segment_header *const header = &segment->header;
+    if (segment->header_complete) { return; }
+    const size_t below = log_chain_below(replay->chain, index);
+    if (below == replay->chain->count) {
+        /* The log's first segment, or its predecessor was retired: then nobody needs its name. */
+        header->cluster_id = replay->log->cluster_id;
+        segment->header_complete = header->first_commit_number == 1;
+        return;
+    }
+    const struct segment_header *const from = &replay->chain->segments[below].header;
+    header->cluster_id = from->cluster_id;
+    header->predecessor_nonce = from->nonce;
+    header->leader_epoch = replay->leader_epoch;
+    if (replay->footer_last && replay->offsets_skipped) { header->leader_epoch++; }
+    if (header->incarnation == from->incarnation) {
+        header->tail_records_max = from->tail_records_max;
+    }
+    segment->header_complete = true;
+}
+
 static void segment_begin(struct log_replay *replay, size_t index)
 {
+    header_complete(replay, index);
     const struct segment_header *const header = &replay->chain->segments[index].header;
     replay->top = index;
     replay->top_empty = true;
@@ -377,10 +403,11 @@ static void segment_left_behind(struct log_replay *replay)
                       replay->tail_position, 0);
 }
 
+/* The newest sealed segment whose header holds: with it, all of the log's state is known. */
 static size_t walk_start(const struct log_chain *chain)
 {
     size_t start = log_chain_top(chain);
-    while (!chain->segments[start].sealed) {
+    while (!chain->segments[start].sealed || chain->segments[start].header_status != STATUS_OK) {
         const size_t below = log_chain_below(chain, start);
         if (below == chain->count) { break; }
         start = below;

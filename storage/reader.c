@@ -465,8 +465,8 @@ enum status reader_read_tail(struct reader *reader, const struct batch_location 
         reader_partition_ring(partition, segment->incarnation);
     if (ring == NULL) { return STATUS_STALE; }
 
-    const enum status status =
-        commit_ring_copy(ring, location->ring_position, location->length_bytes, out);
+    const enum status status = commit_ring_copy(
+        ring, partition->ring_capacity_bytes, location->ring_position, location->length_bytes, out);
     if (status == STATUS_INVALID) { return STATUS_CORRUPT; }
     if (status != STATUS_OK) { return status; }
     const bool holds = crc32c(bytes_of(out, location->length_bytes)) == location->crc32c;

@@ -207,14 +207,16 @@ static void ring_look(struct reader_partition *partition, const struct partition
         return;
     }
     const struct commit_ring_header *const header = (const struct commit_ring_header *)ring.at;
+    uint64_t capacity_bytes;
     const bool same = ring.inode == partition->ring.inode && partition->ring.at != NULL;
-    if (same || commit_ring_check(header, ring.size_bytes) != STATUS_OK ||
+    if (same || commit_ring_check(header, ring.size_bytes, &capacity_bytes) != STATUS_OK ||
         header->partition != partition->number) {
         mapped_file_close(&ring);
         return;
     }
     mapped_file_close(&partition->ring);
     partition->ring = ring;
+    partition->ring_capacity_bytes = capacity_bytes;
 }
 
 const struct commit_ring_header *reader_partition_ring(const struct reader_partition *partition,
@@ -222,8 +224,7 @@ const struct commit_ring_header *reader_partition_ring(const struct reader_parti
 {
     const struct commit_ring_header *const ring =
         (const struct commit_ring_header *)partition->ring.at;
-    if (ring == NULL || ring->incarnation != incarnation) { return NULL; }
-    return commit_ring_check(ring, partition->ring.size_bytes) == STATUS_OK ? ring : NULL;
+    return ring != NULL && ring->incarnation == incarnation ? ring : NULL;
 }
 
 /* --------------------------------------------------------------------------------- looking */
@@ -259,9 +260,14 @@ static int by_value(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+struct seen_header {
+    struct segment_header header;
+    bool rebuilt;
+};
+
 /* Its header, where the file is no spare. */
 static enum status header_read(const struct partition_view *view, uint32_t partition,
-                               uint64_t number, struct segment_header *out)
+                               uint64_t number, struct seen_header *out)
 {
     char name[LOG_NAME_BYTES];
     int file;
@@ -271,37 +277,50 @@ static enum status header_read(const struct partition_view *view, uint32_t parti
     if (status != STATUS_OK) { return status; }
     struct segment_scan *scan = NULL;
     status = segment_scan_create(view->files, file, size_bytes, &scan);
-    if (status == STATUS_OK) { *out = *segment_scan_header(scan); }
+    if (status == STATUS_OK) {
+        out->header = *segment_scan_header(scan);
+        out->rebuilt = segment_scan_header_is_rebuilt(scan);
+    }
     segment_scan_destroy(scan);
     files_close(view->files, file);
     return status;
 }
 
 /* A segment without a seal is settled when a later one says which of its commits it continues.
- * Recovery or a failing disk leaves such: a few numbers above at most. */
-static bool successor_find(const struct reader_partition *partition,
-                           const struct partition_view *view, const struct listing *listing,
-                           uint64_t number, uint64_t *last_number)
+ * Recovery or a failing disk leaves such: a few numbers above at most. STATUS_OK: settled, its
+ * commits up to *last_number are the log's. STATUS_NOT_FOUND: settled, none of them is: a later
+ * segment begins where it does. STATUS_BUSY: open. */
+static enum status successor_find(const struct reader_partition *partition,
+                                  const struct partition_view *view, const struct listing *listing,
+                                  uint64_t number, uint64_t *last_number)
 {
     enum { LOOK_AHEAD = 16 };
-    struct segment_header header;
-    if (header_read(view, partition->number, number, &header) != STATUS_OK) { return false; }
-    const struct log_id nonce = header.nonce;
+    struct seen_header own;
+    struct seen_header later;
+    if (header_read(view, partition->number, number, &own) != STATUS_OK) { return STATUS_BUSY; }
     size_t looked = 0;
     for (size_t i = 0; i < listing->count && looked < LOOK_AHEAD; i++) {
         if (listing->numbers[i] <= number) { continue; }
         looked++;
-        if (header_read(view, partition->number, listing->numbers[i], &header) != STATUS_OK) {
+        if (header_read(view, partition->number, listing->numbers[i], &later) != STATUS_OK ||
+            !log_id_equal(later.header.log_id, own.header.log_id)) {
             continue;
         }
-        if (!log_id_equal(header.predecessor_nonce, nonce)) { continue; }
-        *last_number = header.predecessor_commit_number;
-        return true;
+        if (later.header.first_commit_number <= own.header.first_commit_number) {
+            return STATUS_NOT_FOUND;
+        }
+        /* A header that did not hold has forgotten the nonce: as recovery does, the nearest. */
+        if (!later.rebuilt && !log_id_equal(later.header.predecessor_nonce, own.header.nonce)) {
+            continue;
+        }
+        *last_number = later.header.predecessor_commit_number;
+        return STATUS_OK;
     }
-    return false;
+    return STATUS_BUSY;
 }
 
-/* From the disk alone. STATUS_BUSY: open, and only its live index could tell what may be served. */
+/* From the disk alone. STATUS_BUSY: open, and only its live index could tell what may be served.
+ * STATUS_NOT_FOUND: a spare, or abandoned whole. */
 static enum status segment_from_disk(struct reader_partition *partition,
                                      const struct partition_view *view,
                                      const struct listing *listing, uint64_t number,
@@ -312,9 +331,8 @@ static enum status segment_from_disk(struct reader_partition *partition,
         reader_segment_load(view->files, partition->number, number, &topics, out);
     if (status != STATUS_BUSY && status != STATUS_CORRUPT) { return status; }
     uint64_t last_number = UINT64_MAX;
-    const bool settled =
-        successor_find(partition, view, listing, number, &last_number) || status == STATUS_CORRUPT;
-    if (!settled) { return STATUS_BUSY; }
+    const enum status settled = successor_find(partition, view, listing, number, &last_number);
+    if (settled != STATUS_OK && status != STATUS_CORRUPT) { return settled; }
     return reader_segment_rebuild(view->files, partition->number, number, last_number, &topics,
                                   out);
 }

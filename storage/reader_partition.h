@@ -39,7 +39,8 @@ struct reader_partition {
     bool look_again; /* something was about to appear */
     struct log_id cluster_id;
     struct mapped_file ring;
-    int16_t *local_of; /* the log's number of a catalog topic, -1: none */
+    uint64_t ring_capacity_bytes; /* as it was when the ring was mapped: never asked again */
+    int16_t *local_of;            /* the log's number of a catalog topic, -1: none */
     size_t local_count;
     struct partition_topic topics[LOG_TOPICS_MAX];
 };
@@ -76,7 +77,8 @@ int32_t reader_partition_local(const struct reader_partition *partition, size_t 
 struct reader_segment *reader_partition_segment(const struct reader_partition *partition,
                                                 uint64_t number, const struct log_id *nonce);
 
-/* The ring that holds what was written in this incarnation; NULL: none. */
+/* The ring that holds what was written in this incarnation, ring_capacity_bytes of it; NULL: none.
+ */
 const struct commit_ring_header *reader_partition_ring(const struct reader_partition *partition,
                                                        uint64_t incarnation);
 

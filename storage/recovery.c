@@ -56,6 +56,30 @@ static void remove_spares(const struct log_replay *replay)
     }
 }
 
+/* A disk refused it, and its commits were written again to the next segment: the process ended
+ * before it could remove it. The numbers of first commits say so, which survive a torn header. Of
+ * the same life only: what another one left may be a segment that
+ * could not be read when the next was opened. */
+static bool was_given_up(const struct log_chain *chain, size_t index)
+{
+    const struct chain_segment *const segment = &chain->segments[index];
+    const size_t above = log_chain_above(chain, index);
+    if (segment->status != STATUS_OK || segment->in_chain) { return false; }
+    if (above == chain->count) { return false; }
+    const struct chain_segment *const next = &chain->segments[above];
+    return next->header.incarnation == segment->header.incarnation &&
+           next->header.first_commit_number <= segment->header.first_commit_number;
+}
+
+static void remove_given_up(const struct log_replay *replay)
+{
+    for (size_t i = 0; i < replay->chain->count; i++) {
+        if (was_given_up(replay->chain, i)) {
+            segment_remove(replay, replay->chain->segments[i].number);
+        }
+    }
+}
+
 /* Cut off, or opened and never written: nothing in it was ever durable with all before it. After
  * the seal below, so that a crash in between finds the same verdict. */
 static void remove_cut_segments(const struct log_replay *replay)
@@ -73,6 +97,21 @@ static void remove_cut_segments(const struct log_replay *replay)
 static const struct chain_segment *top_of(const struct log_replay *replay)
 {
     return &replay->chain->segments[replay->top];
+}
+
+/* A header that the crash tore, or that rotted: the next start and every reader need not guess what
+ * its segment continues. */
+static enum status header_write(const struct log_replay *replay, int file,
+                                const struct chain_segment *segment)
+{
+    if (segment->header_status == STATUS_OK || !segment->header_complete) { return STATUS_OK; }
+    uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
+    if (block == NULL) { return STATUS_NO_MEMORY; }
+    segment_header_encode(&segment->header, block);
+    const enum status status =
+        files_write(replay->files, file, 0, bytes_of(block, LOG_BLOCK_BYTES));
+    free(block);
+    return status;
 }
 
 static enum status trailer_write(const struct log_replay *replay, int file,
@@ -175,25 +214,35 @@ static enum status seal(struct log_replay *replay, bool skipped)
     /* Behind a footer, too, something can be missing (a whole segment, says the root page): then a
      * second footer goes behind it to remember the skip, and the trailer names that one. */
     const bool footer_stands = replay->footer_last && !replay->top_empty && !skipped;
-    if (footer_stands && top->sealed) { return STATUS_OK; }
+    if (footer_stands && top->sealed && top->header_status == STATUS_OK) { return STATUS_OK; }
 
     int file;
     enum status status = segment_open(replay, top->number, &file);
     if (status != STATUS_OK) { return status; }
-    status = footer_stands ? trailer_write(replay, file, top, &replay->footer)
-                           : seal_with_footer(replay, file, skipped);
+    const enum status header_written = header_write(replay, file, top);
+    if (!footer_stands) {
+        status = seal_with_footer(replay, file, skipped);
+    } else if (!top->sealed) {
+        status = trailer_write(replay, file, top, &replay->footer);
+    }
+    if (status == STATUS_OK) { status = header_written; }
     files_close(replay->files, file);
     return status;
 }
 
-/* A crash between footer and trailer, when the next segment was open already. Readers can do
- * without it: they scan. */
+/* A crash between footer and trailer, or that tore the trailer, when the next segment was open
+ * already. The footer that the next segment continues is the last: nothing else can stand behind
+ * it. Readers can do without: they scan. */
 static void finish_trailers(const struct log_replay *replay)
 {
     for (size_t i = 0; i < replay->top; i++) {
         const struct chain_segment *const segment = &replay->chain->segments[i];
         if (!segment->in_chain || segment->sealed || !segment->ends_in_footer) { continue; }
-        if (segment->trailer_status != STATUS_NOT_FOUND) { continue; }
+        if (segment->footer.number != segment->last_number) { continue; }
+        if (segment->trailer_status != STATUS_NOT_FOUND &&
+            segment->trailer_status != STATUS_CORRUPT) {
+            continue;
+        }
         int file;
         enum status status = segment_open(replay, segment->number, &file);
         if (status == STATUS_OK) {
@@ -263,6 +312,7 @@ static enum status recover_chain(struct log_replay *replay, const struct recover
                           replay->next_number - top_of(replay)->header.first_commit_number, 0);
     }
     finish_trailers(replay);
+    remove_given_up(replay);
     remove_cut_segments(replay);
 
     if (skip > 0 || (replay->footer_last && replay->offsets_skipped)) { replay->leader_epoch++; }

@@ -49,7 +49,8 @@ enum recovery_finding {
                                  its header, so nothing is lost */
     RECOVERY_UNSUPPORTED,     /* a version that this build does not know; value: version */
     RECOVERY_REMOVED_SPARE,   /* prepared, never opened, or nothing in it was ever durable */
-    RECOVERY_UNSEALED,        /* no footer could be written: read by scanning; value: enum status */
+    RECOVERY_UNSEALED,        /* footer, trailer or the header that was torn could not be written:
+                                 read by scanning; value: enum status */
     RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
 };
 

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/disk.h"
+#include "storage/segment_footer.h"
+#include "storage/segment_scan.h"
 #include "wire/log_format.h"
 
 enum {
@@ -53,8 +54,11 @@ struct retention {
     int64_t last_step_ms;
     struct clock_step steps[STEPS_MAX];
     size_t step_count;
-    uint8_t *buffer; /* footers are read into it */
-    size_t buffer_bytes;
+};
+
+struct looked_segment {
+    int file;
+    struct segment_scan *scan;
 };
 
 /* --------------------------------------------------------------------------------------- clocks */
@@ -98,108 +102,59 @@ static int64_t age_ms_of(const struct retention *retention, int64_t wall_ms)
 
 /* ---------------------------------------------------------------------------------------- facts */
 
-static bool buffer_holds(struct retention *retention, size_t bytes)
-{
-    if (bytes <= retention->buffer_bytes) { return true; }
-    uint8_t *const grown = aligned_alloc(DISK_BLOCK_BYTES, bytes);
-    if (grown == NULL) { return false; }
-    free(retention->buffer);
-    retention->buffer = grown;
-    retention->buffer_bytes = bytes;
-    return true;
-}
-
-static bool open_segment(const struct retention *retention, uint32_t partition, uint64_t number,
-                         int *out_file, uint64_t *out_size_bytes)
+/* Its header and trailer, read and checked; false: a spare, gone, or unreadable. */
+static bool segment_look(const struct retention *retention, uint32_t partition, uint64_t number,
+                         struct looked_segment *out)
 {
     char name[LOG_NAME_BYTES];
+    uint64_t size_bytes;
     log_segment_name(partition, number, name);
     const struct files files = retention->options.files;
-    return files_open(files, name, FILES_READ, out_file, out_size_bytes) == STATUS_OK;
-}
-
-static bool read_trailer(struct retention *retention, int file, uint64_t size_bytes,
-                         struct segment_trailer *out)
-{
-    if (size_bytes < 2 * LOG_BLOCK_BYTES || size_bytes % LOG_BLOCK_BYTES != 0) { return false; }
-    const uint64_t position = size_bytes - LOG_BLOCK_BYTES;
-    if (files_read(retention->options.files, file, position, retention->buffer, LOG_BLOCK_BYTES) !=
-        STATUS_OK) {
-        return false;
-    }
-    const struct bytes block = bytes_of(retention->buffer, LOG_BLOCK_BYTES);
-    return segment_trailer_decode(block, out) == STATUS_OK;
-}
-
-static bool segment_is_sealed(struct retention *retention, uint32_t partition, uint64_t number)
-{
-    int file;
-    uint64_t size_bytes;
-    struct segment_trailer trailer;
-    if (!open_segment(retention, partition, number, &file, &size_bytes)) { return false; }
-    const bool sealed = read_trailer(retention, file, size_bytes, &trailer);
-    files_close(retention->options.files, file);
-    return sealed;
-}
-
-static uint64_t count_records(struct bytes index)
-{
-    uint64_t count = 0;
-    const size_t line_bytes = sizeof(struct index_entry_wire);
-    for (size_t at = 0; at + line_bytes <= index.len_bytes; at += line_bytes) {
-        count += index_entry_decode((const struct index_entry_wire *)(index.at + at)).record_count;
-    }
-    return count;
-}
-
-/* Into the facts of the partition; false when there is no footer that holds. */
-static bool read_footer(struct retention *retention, int file, uint64_t size_bytes,
-                        struct kept_partition *partition)
-{
-    struct segment_trailer trailer;
-    if (!read_trailer(retention, file, size_bytes, &trailer)) { return false; }
-    const size_t len_bytes = trailer.footer_length_bytes;
-    if (len_bytes == 0 || len_bytes > LOG_COMMIT_BYTES_MAX) { return false; }
-    if (len_bytes % LOG_BLOCK_BYTES != 0) { return false; }
-    if (trailer.footer_position % LOG_BLOCK_BYTES != 0) { return false; }
-    if (!buffer_holds(retention, len_bytes)) { return false; }
-    if (files_read(retention->options.files, file, trailer.footer_position, retention->buffer,
-                   len_bytes) != STATUS_OK) {
-        return false;
-    }
-
-    struct commit_header header;
-    const struct bytes footer = bytes_of(retention->buffer, len_bytes);
-    if (commit_header_decode(footer, &header) != STATUS_OK) { return false; }
-    if (!log_id_equal(header.nonce, trailer.nonce)) { return false; }
-    if (header.number != trailer.footer_number) { return false; }
-    for (uint32_t i = 0; i < header.entry_count; i++) {
-        const struct entry entry = entry_decode(footer, i);
-        struct bytes index;
-        if (entry.type != ENTRY_INDEX) { continue; }
-        if (entry_bytes(footer, &entry, &index) != STATUS_OK) { return false; }
-        partition->record_count = count_records(index);
-        partition->newest_wall_ms = header.wall_ms;
-        return true;
-    }
+    if (files_open(files, name, FILES_READ, &out->file, &size_bytes) != STATUS_OK) { return false; }
+    if (segment_scan_create(files, out->file, size_bytes, &out->scan) == STATUS_OK) { return true; }
+    files_close(files, out->file);
     return false;
 }
 
-/* When the segment was opened. */
-static bool read_created(struct retention *retention, uint32_t partition, uint64_t number,
-                         int64_t *out_wall_ms)
+static void segment_look_end(const struct retention *retention, struct looked_segment *looked)
 {
-    int file;
-    uint64_t size_bytes;
-    struct segment_header header;
-    if (!open_segment(retention, partition, number, &file, &size_bytes)) { return false; }
-    enum status status =
-        files_read(retention->options.files, file, 0, retention->buffer, LOG_BLOCK_BYTES);
-    files_close(retention->options.files, file);
-    if (status != STATUS_OK) { return false; }
-    status = segment_header_decode(bytes_of(retention->buffer, LOG_BLOCK_BYTES), &header);
-    if (status != STATUS_OK) { return false; }
-    *out_wall_ms = header.created_wall_ms;
+    segment_scan_destroy(looked->scan);
+    files_close(retention->options.files, looked->file);
+}
+
+static bool segment_is_sealed(const struct retention *retention, uint32_t partition,
+                              uint64_t number)
+{
+    struct looked_segment looked;
+    struct segment_trailer trailer;
+    if (!segment_look(retention, partition, number, &looked)) { return false; }
+    const bool sealed = segment_scan_trailer(looked.scan, &trailer) == STATUS_OK;
+    segment_look_end(retention, &looked);
+    return sealed;
+}
+
+/* Into the facts of the partition; false when there is no footer that holds. */
+static bool footer_learn(struct segment_scan *scan, struct kept_partition *partition)
+{
+    struct scanned_commit commit;
+    struct segment_footer footer;
+    if (segment_scan_footer(scan, &commit) != STATUS_OK) { return false; }
+    if (segment_footer_open(commit.bytes, &commit.header, &footer) != STATUS_OK) { return false; }
+    for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
+        partition->record_count += segment_footer_index_at(&footer, i).record_count;
+    }
+    partition->newest_wall_ms = commit.header.wall_ms;
+    return true;
+}
+
+/* When the segment was opened. */
+static bool created_learn(const struct retention *retention, uint32_t partition, uint64_t number,
+                          int64_t *out_wall_ms)
+{
+    struct looked_segment looked;
+    if (!segment_look(retention, partition, number, &looked)) { return false; }
+    *out_wall_ms = segment_scan_header(looked.scan)->created_wall_ms;
+    segment_look_end(retention, &looked);
     return true;
 }
 
@@ -213,16 +168,15 @@ static void learn_oldest(struct retention *retention, uint32_t number_of_partiti
     partition->newest_wall_ms = INT64_MIN;
     partition->record_count = 0;
 
-    int file;
-    uint64_t size_bytes;
     bool known = false;
-    if (open_segment(retention, number_of_partition, number, &file, &size_bytes)) {
-        known = read_footer(retention, file, size_bytes, partition);
-        files_close(retention->options.files, file);
+    struct looked_segment looked;
+    if (segment_look(retention, number_of_partition, number, &looked)) {
+        known = footer_learn(looked.scan, partition);
+        segment_look_end(retention, &looked);
     }
     for (size_t i = partition->first + 1; !known && i < partition->count; i++) {
-        known = read_created(retention, number_of_partition, partition->segments[i].number,
-                             &partition->newest_wall_ms);
+        known = created_learn(retention, number_of_partition, partition->segments[i].number,
+                              &partition->newest_wall_ms);
     }
 }
 
@@ -441,10 +395,6 @@ enum status retention_create(const struct retention_options *options, struct ret
     struct retention *const retention = calloc(1, sizeof *retention);
     if (retention == NULL) { return STATUS_NO_MEMORY; }
     retention->options = *options;
-    if (!buffer_holds(retention, LOG_BLOCK_BYTES)) {
-        free(retention);
-        return STATUS_NO_MEMORY;
-    }
     *out = retention;
     return STATUS_OK;
 }
@@ -454,6 +404,5 @@ void retention_destroy(struct retention *retention)
     if (retention == NULL) { return; }
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) { free(retention->partitions[i].segments); }
     free(retention->retired);
-    free(retention->buffer);
     free(retention);
 }

@@ -19,16 +19,11 @@
 
 BEGIN_C_DECLS
 
-/* In the flags of a footer's ENTRY_TOPICS: recovery cut an undecidable tail in front of it. Every
- * next_offset skips what the tail can have named, and the next segment's leader epoch is one
- * higher, also when recovery itself was interrupted before there was a next segment. */
-enum { ENTRY_FLAG_OFFSETS_SKIPPED = 1 };
-
 struct segment_footer {
-    struct bytes topics; /* for topic_declaration_decode */
-    bool offsets_skipped;
-    struct bytes index;  /* struct index_entry_wire, back to back */
-    struct bytes totals; /* u64, little-endian; empty: none */
+    struct bytes topics;  /* for topic_declaration_decode */
+    bool offsets_skipped; /* ENTRY_FLAG_OFFSETS_SKIPPED */
+    struct bytes index;   /* struct index_entry_wire, back to back */
+    struct bytes totals;  /* u64, little-endian; empty: none */
 };
 
 /* Takes a checked commit with COMMIT_FLAG_FOOTER apart. STATUS_CORRUPT: topics or index are

@@ -28,6 +28,8 @@ struct segment_scan {
     uint32_t previous_crc32c;
     bool footer_seen;
 
+    /* Header, trailer and footer are read as they are; ahead only once a walk has begun. */
+    size_t read_ahead_bytes;
     uint8_t *window;
     size_t window_capacity;
     uint64_t window_position;
@@ -64,11 +66,11 @@ static enum status window_want(struct segment_scan *scan, uint64_t position, siz
     const uint64_t begin = position - scan->window_position;
     if (position < scan->window_position || begin > scan->window_bytes ||
         len_bytes > scan->window_bytes - begin) {
-        enum status status = window_grow(scan, len_bytes > WINDOW_BYTES ? len_bytes : WINDOW_BYTES);
+        size_t read_bytes = len_bytes > scan->read_ahead_bytes ? len_bytes : scan->read_ahead_bytes;
+        enum status status = window_grow(scan, read_bytes);
         if (status != STATUS_OK) { return status; }
 
         const uint64_t left_bytes = scan->size_bytes - position;
-        size_t read_bytes = len_bytes > WINDOW_BYTES ? len_bytes : WINDOW_BYTES;
         if (read_bytes > left_bytes) { read_bytes = (size_t)left_bytes; }
         scan->window_bytes = 0;
         status = files_read(scan->files, scan->file, position, scan->window, read_bytes);
@@ -338,6 +340,7 @@ static enum scan_result look_for_anything(struct segment_scan *scan)
 enum scan_result segment_scan_next(struct segment_scan *scan, struct scanned_commit *out)
 {
     *out = (struct scanned_commit){.position = scan->position};
+    scan->read_ahead_bytes = WINDOW_BYTES;
     if (scan->footer_seen || scan->position >= scan->end) { return SCAN_END; }
 
     const enum verdict verdict = commit_judge(scan, scan->position, out);
@@ -353,6 +356,7 @@ enum scan_result segment_scan_next(struct segment_scan *scan, struct scanned_com
 enum scan_result segment_scan_resync(struct segment_scan *scan, struct scanned_commit *out)
 {
     *out = (struct scanned_commit){.position = scan->position};
+    scan->read_ahead_bytes = WINDOW_BYTES;
     if (scan->footer_seen) { return SCAN_END; }
     for (uint64_t at = scan->position; at < scan->end; at += LOG_BLOCK_BYTES) {
         if (commit_judge(scan, at, out) != VERDICT_GOOD) { continue; }

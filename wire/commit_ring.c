@@ -23,28 +23,30 @@ void commit_ring_init(struct commit_ring_header *ring, uint32_t partition, struc
     atomic_store_explicit(&ring->reserved_end, 0, memory_order_release);
 }
 
-enum status commit_ring_check(const struct commit_ring_header *ring, size_t size_bytes)
+enum status commit_ring_check(const struct commit_ring_header *ring, size_t size_bytes,
+                              uint64_t *out_capacity_bytes)
 {
     if (size_bytes < sizeof *ring) { return STATUS_TRUNCATED; }
     if (memcmp(ring->magic, ring_magic, sizeof ring->magic) != 0) { return STATUS_CORRUPT; }
     if (ring->version != SHARED_VERSION) { return STATUS_UNSUPPORTED; }
-    if (ring->capacity_bytes == 0 || ring->capacity_bytes % LOG_BLOCK_BYTES != 0) {
-        return STATUS_CORRUPT;
-    }
-    if (size_bytes - sizeof *ring < ring->capacity_bytes) { return STATUS_TRUNCATED; }
+    /* volatile: read once. What is checked is what is used, even under a hostile writer. */
+    const uint64_t capacity = *(const volatile uint64_t *)&ring->capacity_bytes;
+    if (capacity == 0 || capacity % LOG_BLOCK_BYTES != 0) { return STATUS_CORRUPT; }
+    if (size_bytes - sizeof *ring < capacity) { return STATUS_TRUNCATED; }
+    *out_capacity_bytes = capacity;
     return STATUS_OK;
 }
 
-enum status commit_ring_copy(const struct commit_ring_header *ring, uint64_t position,
-                             size_t len_bytes, uint8_t *out)
+enum status commit_ring_copy(const struct commit_ring_header *ring, uint64_t capacity_bytes,
+                             uint64_t position, size_t len_bytes, uint8_t *out)
 {
-    const uint64_t capacity = ring->capacity_bytes;
-    const uint64_t begin = position % capacity;
-    if (len_bytes > capacity - begin) { return STATUS_INVALID; } /* commits are contiguous */
+    assert(capacity_bytes > 0);
+    const uint64_t begin = position % capacity_bytes;
+    if (len_bytes > capacity_bytes - begin) { return STATUS_INVALID; } /* commits are contiguous */
 
     const uint64_t before = atomic_load_explicit(&ring->reserved_end, memory_order_acquire);
     if (position > before || len_bytes > before - position) { return STATUS_INVALID; }
-    if (before - position > capacity) { return STATUS_STALE; }
+    if (before - position > capacity_bytes) { return STATUS_STALE; }
 
     memcpy(out, commit_ring_data(ring) + begin, len_bytes);
 
@@ -52,5 +54,5 @@ enum status commit_ring_copy(const struct commit_ring_header *ring, uint64_t pos
      * reserved_end and before it touches what that gave up. */
     atomic_thread_fence(memory_order_acquire);
     const uint64_t after = atomic_load_explicit(&ring->reserved_end, memory_order_relaxed);
-    return after - position > capacity ? STATUS_STALE : STATUS_OK;
+    return after - position > capacity_bytes ? STATUS_STALE : STATUS_OK;
 }

@@ -43,19 +43,23 @@ void commit_ring_file_name(uint32_t partition, char out[COMMIT_RING_NAME_BYTES])
 void commit_ring_init(struct commit_ring_header *ring, uint32_t partition, struct log_id log_id,
                       uint64_t incarnation, uint64_t capacity_bytes);
 
-/* As live_index_check. */
-MUST_CHECK enum status commit_ring_check(const struct commit_ring_header *ring, size_t size_bytes);
+/* As live_index_check. What the mapping holds for sure goes to *out_capacity_bytes: a reader keeps
+ * that and never asks the page again, which its writer can change. */
+MUST_CHECK enum status commit_ring_check(const struct commit_ring_header *ring, size_t size_bytes,
+                                         uint64_t *out_capacity_bytes);
 
 static inline uint8_t *commit_ring_data(const struct commit_ring_header *ring)
 {
     return (uint8_t *)((uintptr_t)ring + sizeof *ring);
 }
 
-/* Copies [position, position + len_bytes) into `out`. Any process; never waits.
+/* Copies [position, position + len_bytes) into `out`. Any process; never waits. `capacity_bytes` is
+ * commit_ring_check's: no byte behind it is read, whatever the page says by now.
  * STATUS_OK      the bytes are what the writer left there
  * STATUS_STALE   overwritten before or while copying: read the disk
  * STATUS_INVALID the range is not one that the writer can have written */
-MUST_CHECK enum status commit_ring_copy(const struct commit_ring_header *ring, uint64_t position,
+MUST_CHECK enum status commit_ring_copy(const struct commit_ring_header *ring,
+                                        uint64_t capacity_bytes, uint64_t position,
                                         size_t len_bytes, uint8_t *out);
 
 END_C_DECLS

@@ -145,6 +145,11 @@ enum entry_type {
     ENTRY_LANE_DELTA = 5, /* reserved for the native protocol */
 };
 
+/* In the flags of a footer's ENTRY_TOPICS: recovery cut an undecidable tail in front of it. Every
+ * next_offset skips what the tail can have named, and the next segment's leader epoch is one
+ * higher, also when recovery itself was interrupted before there was a next segment. */
+enum { ENTRY_FLAG_OFFSETS_SKIPPED = 1 };
+
 /* One line of the directory, which follows the commit header. */
 struct entry_wire {
     uint8_t type_le16[2];

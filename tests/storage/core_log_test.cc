@@ -218,7 +218,8 @@ TEST(CoreLog, TheLiveIndexSaysWhereTheBytesAreOnDiskAndInTheRing)
         EXPECT_EQ(indexed.crc32c, records[i].crc32c);
         EXPECT_EQ(indexed.commit_number, records[i].commit_number);
         std::vector<uint8_t> copy(indexed.length_bytes);
-        ASSERT_EQ(commit_ring_copy(rig.ring, entry.ring_position, copy.size(), copy.data()),
+        ASSERT_EQ(commit_ring_copy(rig.ring, rig.ring->capacity_bytes, entry.ring_position,
+                                   copy.size(), copy.data()),
                   STATUS_OK);
         EXPECT_EQ(crc32c(bytes_of(copy.data(), copy.size())), indexed.crc32c);
         EXPECT_GT(entry.durable_ns, 0U);
@@ -238,8 +239,8 @@ TEST(CoreLog, TheRingGivesTheRightBytesOrNoneForever)
             const struct live_index_entry &entry = live_index_entries(index)[i];
             const struct index_entry indexed = index_entry_decode(&entry.index);
             std::vector<uint8_t> copy(indexed.length_bytes);
-            if (commit_ring_copy(rig.ring, entry.ring_position, copy.size(), copy.data()) !=
-                STATUS_OK) {
+            if (commit_ring_copy(rig.ring, rig.ring->capacity_bytes, entry.ring_position,
+                                 copy.size(), copy.data()) != STATUS_OK) {
                 continue;
             }
             EXPECT_EQ(crc32c(bytes_of(copy.data(), copy.size())), indexed.crc32c);

@@ -13,6 +13,7 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "storage/files.h"
+#include "storage/log_resume.h"
 #include "tests/sim/sim_disk.h"
 #include "wire/log_format.h"
 #include "wire/record_batch.h"
@@ -195,6 +196,11 @@ class LogBuilder {
         real_batches_ = true;
         return *this;
     }
+    LogBuilder &LeaderEpoch(uint32_t epoch)
+    {
+        leader_epoch_ = epoch;
+        return *this;
+    }
     LogBuilder &Incarnation(uint64_t incarnation)
     {
         incarnation_ = incarnation;
@@ -212,6 +218,18 @@ class LogBuilder {
             if (batches_[i].commit_number > commit.number) {
                 batches_.erase(batches_.begin() + static_cast<ptrdiff_t>(i));
             }
+        }
+        return *this;
+    }
+
+    // The next segment goes on where recovery says.
+    LogBuilder &GoOn(const struct log_resume &resume)
+    {
+        previous_crc_ = resume.predecessor_commit_crc32c;
+        previous_nonce_ = resume.predecessor_nonce;
+        next_commit_ = resume.next_commit_number;
+        for (size_t i = 0; i < topics_.size(); i++) {
+            topics_[i].next = resume.topics[i].next_offset;
         }
         return *this;
     }

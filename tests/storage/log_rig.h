@@ -477,7 +477,7 @@ class LogRig {
     }
 
     const Options options_;
-    const TemporaryDirectory runtime_;
+    const RuntimeDirectory runtime_;
     const TemporaryDirectory storage_;
     struct posix_files *posix_ = nullptr;
     struct uring_disk *uring_ = nullptr;

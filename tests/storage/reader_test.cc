@@ -204,7 +204,7 @@ class Reader : public ::testing::Test {
         }
     }
 
-    TemporaryDirectory runtime_;
+    RuntimeDirectory runtime_;
     SimDisk disk_ = MakeDisk();
     struct reader *reader_ = nullptr;
     struct batch_location found_ = {};
@@ -471,6 +471,44 @@ TEST_F(Reader, ServesAFailedSegmentUpToTheCommitThatWasContinued)
 
     ExpectAll(log);
     EXPECT_EQ(Marks("events").high_watermark, 8U);
+}
+
+// Where recovery could not write it again, the header that was torn still is the nearest.
+TEST_F(Reader, ServesASegmentWhoseSealAndSuccessorsHeaderWereTorn)
+{
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    log.Seal();
+    log.OpenSegment();
+    log.Commit({{0, 4}});
+    log.Seal();
+    SegmentBytes(disk_, 1)[log.Capacity() - LOG_BLOCK_BYTES + 20] ^= 1;
+    SegmentBytes(disk_, 2)[50] ^= 1;
+    Start();
+    Refresh();
+
+    ExpectAll(log);
+    EXPECT_TRUE(reader_partition_complete(reader_, 0));
+}
+
+TEST_F(Reader, PassesOverASegmentThatWasGivenUp)
+{
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    log.OpenSegment();
+    log.Commit({{0, 50}});
+    log.ContinueBehind(footer, {3, 0}).OpenSegment();
+    log.Commit({{0, 4}});
+    log.Seal();
+    Start();
+    Refresh();
+
+    ExpectAll(log);
+    EXPECT_EQ(Marks("events").high_watermark, 7U);
+    EXPECT_TRUE(reader_partition_complete(reader_, 0));
 }
 
 TEST_F(Reader, AnswersTheSameWithNoRoomToCacheIndexes)

@@ -66,7 +66,7 @@ class SegmentSupply : public testing::Test {
         taken_--;
     }
 
-    const TemporaryDirectory runtime_;
+    const RuntimeDirectory runtime_;
     struct sim_disk *disk_ = nullptr;
     struct segment_supply *supply_ = nullptr;
     size_t taken_ = 0;

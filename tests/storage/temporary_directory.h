@@ -1,5 +1,5 @@
-/* temporary_directory.h - a directory on a real disk (/var/tmp: /tmp may be a tmpfs), gone after
- * the test. */
+/* temporary_directory.h - a directory on a real disk (/var/tmp: /tmp may be a tmpfs), or in memory
+ * as a runtime directory is, gone after the test. */
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,11 +10,10 @@
 
 class TemporaryDirectory {
   public:
-    TemporaryDirectory()
+    explicit TemporaryDirectory(const std::string &parent = "/var/tmp")
+        : path_(parent + "/penstock-test-XXXXXX")
     {
-        char name[] = "/var/tmp/penstock-test-XXXXXX";
-        EXPECT_NE(mkdtemp(name), nullptr);
-        path_ = name;
+        EXPECT_NE(mkdtemp(path_.data()), nullptr);
     }
     ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
     TemporaryDirectory(const TemporaryDirectory &) = delete;
@@ -25,4 +24,9 @@ class TemporaryDirectory {
 
   private:
     std::string path_;
+};
+
+class RuntimeDirectory : public TemporaryDirectory {
+  public:
+    RuntimeDirectory() : TemporaryDirectory("/dev/shm") {}
 };
