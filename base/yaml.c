@@ -397,25 +397,30 @@ static bool read_whole_file(FILE *file, char **out, size_t *out_len_bytes)
     return true;
 }
 
-struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics)
+bool yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes,
+                    struct diagnostics *diagnostics)
 {
     const struct file_place whole_file = {path, 0, 0};
     FILE *const file = fopen(path, "rbe");
     if (file == NULL) {
         diagnostics_error(diagnostics, whole_file, "cannot be opened: %s", strerror(errno));
-        return NULL;
+        return false;
     }
 
-    char *text = NULL;
-    size_t len_bytes = 0;
-    const bool whole = read_whole_file(file, &text, &len_bytes);
+    const bool whole = read_whole_file(file, out_text, out_len_bytes);
     const int error = errno;
     fclose(file);
     if (!whole) {
         diagnostics_error(diagnostics, whole_file, "cannot be read: %s", strerror(error));
-        return NULL;
     }
+    return whole;
+}
 
+struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics)
+{
+    char *text = NULL;
+    size_t len_bytes = 0;
+    if (!yaml_read_file(path, &text, &len_bytes, diagnostics)) { return NULL; }
     struct yaml *const yaml = yaml_load_text(text, len_bytes, path, diagnostics);
     free(text);
     return yaml;

@@ -38,6 +38,10 @@ struct yaml; /* opaque */
 /* Reads `path` (at most 16 MiB). NULL when it cannot be read or is no acceptable YAML: then
  * `diagnostics` says why. The root of an empty file is an empty map. */
 struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics);
+/* The file's bytes as they are (at most 16 MiB), for who needs them beside the tree; the caller
+ * frees them. False, and `diagnostics` says why, when it cannot be read. */
+MUST_CHECK bool yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes,
+                               struct diagnostics *diagnostics);
 /* The same for text in memory; `name` stands for the file in messages. The tree keeps no pointer to
  * either. */
 struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name,

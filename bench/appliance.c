@@ -242,6 +242,8 @@ int appliance_ingest(void *argument)
     run->timed_out = !adopt_disk(appliance);
     if (run->timed_out) { return 0; }
 
+    struct counters counters;
+    counters_begin(&counters);
     const uint64_t cpu_began_ns = thread_cpu_ns();
     const struct instant began = clock_now();
     struct instant now = began;
@@ -265,6 +267,7 @@ int appliance_ingest(void *argument)
     }
     run->elapsed_ns = clock_mono_ns() - began.mono_ns;
     run->cpu_ns = thread_cpu_ns() - cpu_began_ns;
+    run->counted = counters_end(&counters);
     return 0;
 }
 

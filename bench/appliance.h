@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/status.h"
+#include "bench/counters.h"
 #include "bench/frames.h"
 #include "dataplane/node_config.h"
 #include "nic/dpdk_port.h"
@@ -47,6 +48,7 @@ struct ingest_run {
     uint64_t cpu_ns;
     uint64_t feed_cycles;
     uint64_t turns;
+    struct counted counted;
     uint64_t frames_fed;
     bool timed_out; /* what was fed did not become durable */
 };

@@ -51,12 +51,9 @@ def keep_off(core):
 
 
 def run_delay_us(pid):
-    """How long the process' threads were ready and got no CPU, so far (schedstat's second field)."""
-    total = 0
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, thread), encoding="ascii") as file:
-            total += int(file.read().split()[1])
-    return total / 1000
+    """How long the main thread of a process was ready and got no CPU, so far (schedstat's second field)."""
+    with open("/proc/%d/task/%d/schedstat" % (pid, pid), encoding="ascii") as file:
+        return int(file.read().split()[1]) / 1000
 
 
 def cpu_pressure_us():
@@ -120,11 +117,14 @@ class Bench:
         before = self.records_in()
         consumer = self.consumer(before, seconds + 1)
         time.sleep(0.5)
-        serve_delay, pressure, began = run_delay_us(self.node.pid("serve")), cpu_pressure_us(), time.monotonic()
+        names = ("serve", "ingest")
+        delays = [run_delay_us(self.node.pid(name)) for name in names]
+        pressure, began = cpu_pressure_us(), time.monotonic()
         sender = self.sender(rate, seconds)
         sent = json.loads(sender.communicate(timeout=seconds * 3 + 30)[0])
         elapsed_us = (time.monotonic() - began) * 1e6
-        serve_delay = run_delay_us(self.node.pid("serve")) - serve_delay
+        delays = [(run_delay_us(self.node.pid(name)) - before_us) / elapsed_us
+                  for name, before_us in zip(names, delays)]
         pressure = None if pressure is None else (cpu_pressure_us() - pressure) / elapsed_us
         text = consumer.communicate(timeout=60)[0]
         if consumer.returncode != 0:
@@ -141,7 +141,8 @@ class Bench:
             "limit_ratio": figures["p99_us"] / limit,
             "lost": sent["sent"] - arrived,
             "sender_late_us_max": sent["late_us_max"],
-            "serve_run_delay_share": serve_delay / elapsed_us,
+            "serve_run_delay_share": delays[0],
+            "ingest_main_run_delay_share": delays[1],
             "cpu_pressure_share": pressure,
             **figures,
         }
@@ -153,8 +154,9 @@ def print_result(result):
     print("  p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f  max %.0f us; p99 to stay within %d us: %.2f of it" %
           (result["p50_us"], result["p90_us"], result["p99_us"], result["p999_us"], result["max_us"],
            result["limit_us"], result["limit_ratio"]))
-    print("  serve was ready and got no CPU for %.1f %% of the time; something waited for a CPU for %s" %
-          (100 * result["serve_run_delay_share"], "an unknown share" if result["cpu_pressure_share"] is None
+    print("  ready and without a CPU: serve %.1f %% of the time, ingest's main thread %.1f %%; anybody %s" %
+          (100 * result["serve_run_delay_share"], 100 * result["ingest_main_run_delay_share"],
+           "an unknown share" if result["cpu_pressure_share"] is None
            else "%.0f %%" % (100 * result["cpu_pressure_share"])), flush=True)
 
 

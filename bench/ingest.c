@@ -151,6 +151,13 @@ static enum status create_port(struct bench *bench)
         log_error("%s", error.text);
         return status;
     }
+    if (memory.bytes < eal.memory_bytes) {
+        log_error("%llu MiB of hugepages are free, %llu are needed: other processes have them "
+                  "(sysctl vm.nr_hugepages)",
+                  (unsigned long long)(memory.bytes / MIB),
+                  (unsigned long long)(eal.memory_bytes / MIB));
+        return STATUS_NO_MEMORY;
+    }
     printf("memory: %s\n", memory.hugepages ? "hugepages"
                                             : "ordinary pages (slower: reserve some, "
                                               "sysctl vm.nr_hugepages)");

@@ -17,6 +17,11 @@ static double disk_limit(const struct round *round) { return round->disk_limit_b
 static double disk_rate(const struct round *round) { return round->disk_bytes_per_s; }
 static double starved(const struct round *round) { return (double)round->starved; }
 
+static double instructions(const struct round *round) { return round->instructions; }
+static double limit_instructions(const struct round *round) { return round->limit_instructions; }
+static double user_cycles(const struct round *round) { return round->user_cycles; }
+static double limit_user_cycles(const struct round *round) { return round->limit_user_cycles; }
+
 static double limit_ratio(const struct round *round)
 {
     return round->records_per_s / round->limit_records_per_s;
@@ -120,6 +125,12 @@ void report_print(const struct workload *workload, const struct rounds *rounds,
            rounds_interval(rounds, disk_rate).median / 1e6,
            rounds_interval(rounds, commit_bytes).median / 1024,
            rounds_interval(rounds, disk_limit).median / 1e6, disk.median, disk.low, disk.high);
+    printf(
+        "  this thread alone: %.0f instructions a record (bare: %.0f), %.0f cycles (bare: %.0f)\n",
+        rounds_interval(rounds, instructions).median,
+        rounds_interval(rounds, limit_instructions).median,
+        rounds_interval(rounds, user_cycles).median,
+        rounds_interval(rounds, limit_user_cycles).median);
     print_stages(rounds, ns_per_cycle);
     printf("  rounds: %zu of %zu kept", rounds->kept, rounds->count);
     if (rounds->kept == 0) {
@@ -173,6 +184,10 @@ static json_t *round_json(const struct round *round)
     put(out, "limit_records_per_s", round->limit_records_per_s);
     put(out, "disk_bytes_per_s", round->disk_bytes_per_s);
     put(out, "disk_limit_bytes_per_s", round->disk_limit_bytes_per_s);
+    put(out, "instructions_per_record", round->instructions);
+    put(out, "limit_instructions_per_record", round->limit_instructions);
+    put(out, "user_cycles_per_record", round->user_cycles);
+    put(out, "limit_user_cycles_per_record", round->limit_user_cycles);
     put(out, "held_share", round->held_share);
     put(out, "segments_starved", (double)round->starved);
     for (size_t i = 0; i < ARRAY_COUNT(stages); i++) {
@@ -199,6 +214,10 @@ json_t *report_json(const struct workload *workload, const struct rounds *rounds
     put(out, "limit_records_per_s", rounds_interval(rounds, limit_records_per_s).median);
     put_interval(out, "limit_ratio", rounds_interval(rounds, limit_ratio));
     put_interval(out, "busy_limit_ratio", rounds_interval(rounds, busy_ratio));
+    put(out, "instructions_per_record", rounds_interval(rounds, instructions).median);
+    put(out, "limit_instructions_per_record", rounds_interval(rounds, limit_instructions).median);
+    put(out, "user_cycles_per_record", rounds_interval(rounds, user_cycles).median);
+    put(out, "limit_user_cycles_per_record", rounds_interval(rounds, limit_user_cycles).median);
     put(out, "dropped_share", rounds_interval(rounds, dropped_share).median);
     put(out, "commit_bytes", rounds_interval(rounds, commit_bytes).median);
     put(out, "disk_bytes_per_s", rounds_interval(rounds, disk_rate).median);

@@ -1,7 +1,9 @@
 #include "bench/rounds.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,6 +15,7 @@ enum {
     WARM_UP_NS = 500 * NS_PER_MS,
     DISK_PART = 2, /* the bare disk writes for 1/2 of a part */
     AWAY_PERCENT_MAX = 1,
+    LOOK_NS = 2 * NS_PER_MS,
     SCRATCH_BYTES = 256 << 20, /* as a segment */
 };
 
@@ -41,11 +44,30 @@ static uint64_t stolen_ns(uint32_t core)
     return ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+struct errand {
+    int (*body)(void *argument);
+    void *argument;
+    atomic_bool done; /* release: pairs with the acquire in run_on_worker */
+};
+
+static int run_errand(void *argument)
+{
+    struct errand *const errand = argument;
+    const int result = errand->body(errand->argument);
+    atomic_store_explicit(&errand->done, true, memory_order_release);
+    return result;
+}
+
+/* DPDK's own wait spins: on two CPUs it would take the one that prepares segments. */
 static enum status run_on_worker(int (*body)(void *argument), void *argument)
 {
-    const enum status status = dpdk_worker_launch(0, body, argument);
-    if (status == STATUS_OK) { dpdk_workers_wait(); }
-    return status;
+    struct errand errand = {body, argument, false};
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+    const enum status status = dpdk_worker_launch(0, run_errand, &errand);
+    if (status != STATUS_OK) { return status; }
+    while (!atomic_load_explicit(&errand.done, memory_order_acquire)) { nanosleep(&pause, NULL); }
+    dpdk_workers_wait();
+    return STATUS_OK;
 }
 
 /* -------------------------------------------------------------------------------- three parts */
@@ -101,6 +123,8 @@ static enum status worker_part(struct parts *parts, struct round *round)
     round->held_share = (double)delta[STATS_worker_turns_held] / (double)parts->ingest.turns;
     round->starved = delta[STATS_segments_starved];
     round->feed_cycles = (double)parts->ingest.feed_cycles / records;
+    round->instructions = (double)parts->ingest.counted.instructions / records;
+    round->user_cycles = (double)parts->ingest.counted.cycles / records;
     fill_stages(round, delta, records);
     double told = round->feed_cycles + round->log_cycles + round->timer_cycles + round->idle_cycles;
     for (size_t i = 0; i < LIMIT_STAGE_COUNT; i++) { told += round->stage_cycles[i]; }
@@ -114,6 +138,8 @@ static enum status roofline_part(struct parts *parts, struct round *round)
     if (status != STATUS_OK) { return status; }
     const double records = (double)parts->limit.record_count;
     round->limit_records_per_s = records * NS_PER_S / (double)parts->limit.elapsed_ns;
+    round->limit_instructions = (double)parts->limit.counted.instructions / records;
+    round->limit_user_cycles = (double)parts->limit.counted.cycles / records;
     for (size_t i = 0; i < LIMIT_STAGE_COUNT; i++) {
         round->limit_cycles[i] = (double)parts->limit.cycles[i] / records;
     }

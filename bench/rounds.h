@@ -30,6 +30,8 @@ struct round {
     double timer_cycles; /* timers, transmit */
     double idle_cycles;  /* turns that waited for the disk */
     double turn_cycles;  /* what is left: the loop itself, the clock */
+    double instructions; /* a record, in user mode; 0: the machine has no counters */
+    double user_cycles;  /* a record, of this thread alone, waiting for the disk included */
     double dropped_share;
     double commit_bytes; /* mean */
     double held_share;   /* of the turns */
@@ -37,6 +39,8 @@ struct round {
     /* what it is held against, in the same round */
     double limit_records_per_s;
     double limit_cycles[LIMIT_STAGE_COUNT];
+    double limit_instructions;
+    double limit_user_cycles;
     double disk_limit_bytes_per_s;
 };
 

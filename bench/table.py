@@ -33,12 +33,18 @@ def ingest_tables(results):
                          ratio(result, "busy_limit_ratio"),
                          "%d of %d" % (result["rounds_kept"], result["rounds_run"])))
     lines += ["", *head("workload", "to disk MB/s", "commit KiB", "bare writer MB/s", "share of the disk [95 %]",
-                        "turns held", "dropped by rule")]
+                        "time waiting for it", "dropped by rule")]
     for result in results:
         lines.append(row(result["workload"], "%.0f" % (result["disk_bytes_per_s"] / 1e6),
                          "%.0f" % (result["commit_bytes"] / 1024),
                          "%.0f" % (result["disk_limit_bytes_per_s"] / 1e6), ratio(result, "disk_limit_ratio"),
-                         "%.0f %%" % (100 * result["held_share"]), "%.0f %%" % (100 * result["dropped_share"])))
+                         "%.0f %%" % (100 * result["stages"]["waiting"]["ns"] / result["ns_per_record"]), "%.0f %%" % (100 * result["dropped_share"])))
+    lines += ["", "a record, in this thread's user mode alone (what others took of the core is not in it):", "",
+              *head("workload", "instructions", "bare", "cycles", "bare")]
+    for result in results:
+        lines.append(row(result["workload"], *["%.0f" % result[name] for name in
+                                               ("instructions_per_record", "limit_instructions_per_record",
+                                                "user_cycles_per_record", "limit_user_cycles_per_record")]))
     lines += ["", "ns a record by stage, worker (bare):", ""]
     stages = list(results[0]["stages"])
     lines += head("workload", *stages)
@@ -54,15 +60,30 @@ def ingest_tables(results):
 
 def delivery_tables(results):
     lines = head("workload", "records/s", "records", "p50 us", "p90", "p99", "p99.9", "max", "p99 limit",
-                 "share of it", "lost", "serve waited for a CPU", "CPU pressure")
+                 "share of it", "lost", "serve waited for a CPU", "ingest main", "CPU pressure")
     for result in results:
         pressure = result["cpu_pressure_share"]
         lines.append(row(result["workload"], "%.0f" % result["records_per_s"], result["records"],
                          *["%.0f" % result[name] for name in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")],
                          "%d" % result["limit_us"], "%.2f" % result["limit_ratio"], result["lost"],
-                         "%.1f %%" % (100 * result["serve_run_delay_share"]),
+                         *["%.1f %%" % (100 * result[name]) for name in
+                           ("serve_run_delay_share", "ingest_main_run_delay_share")],
                          "unknown" if pressure is None else "%.0f %%" % (100 * pressure)))
     return lines
+
+
+def disturbed(results):
+    """A warning when the machine was too busy for the figures to be believed."""
+    kept = sum(result.get("rounds_kept", 0) for result in results)
+    run = sum(result.get("rounds_run", 0) for result in results)
+    crowded = any((result.get("cpu_pressure_share") or 0) > 0.2 for result in results)
+    out = []
+    if 2 * kept < run:
+        out.append("**Disturbed: %d of %d rounds had the core to themselves.** Rates and stage times are no measure of "
+                   "the appliance; instructions and cycles of the thread alone nearly are." % (kept, run))
+    if crowded:
+        out.append("**Crowded: processes waited for a CPU.** The tail of the delivery times is the scheduler's.")
+    return ["", *out] if out else []
 
 
 def draw(document):
@@ -72,6 +93,7 @@ def draw(document):
                                                    document["load_after"]),
              "flags %s" % document["flags"]]
     lines = ["%s  " % line for line in lines]
+    lines += disturbed(document["results"])
     delivery = [result for result in document["results"] if result["workload"].startswith("delivery-")]
     ingest = [result for result in document["results"] if result not in delivery]
     if ingest:

@@ -20,11 +20,12 @@
 #include "dataplane/lcore.h"
 #include "dataplane/listeners.h"
 #include "dataplane/node_logs.h"
+#include "dataplane/node_ports.h"
 #include "dataplane/notes.h"
 #include "dataplane/runtime.h"
 #include "dataplane/steward.h"
 #include "dataplane/worker.h"
-#include "nic/dpdk_port.h"
+#include "nic/dpdk_eal.h"
 #include "storage/core_log.h"
 #include "storage/retention.h"
 #include "storage/segment_supply.h"
@@ -32,7 +33,6 @@
 
 enum {
     HEARTBEAT_MS = 100,
-    PORT_COUNTS_PERIOD_NS = 250 * NS_PER_MS,
     STOP_TIMEOUT_S = 60, /* for what was received to become durable */
     INDEX_GRACE_NS = 1 * NS_PER_S,
     RETENTION_GRACE_S = 5,
@@ -61,9 +61,7 @@ struct node {
     bool runtime_is_open;
     struct node_logs logs;
     bool logs_are_open;
-    bool eal_is_up;
-    struct dpdk_memory memory;
-    struct dpdk_port *ports[CONFIG_PORTS_MAX];
+    struct node_ports ports;
     struct segment_supply *supply;
     struct retention *retention;
     struct steward *steward;
@@ -74,160 +72,8 @@ struct node {
     struct seat *seats;
     size_t seat_count;
     struct note_limits note_limits;
-    uint64_t port_counts_ns;
     bool workers_launched;
 };
-
-/* ------------------------------------------------------------------------ hardware and ports */
-
-static uint64_t memory_wanted(const struct config *config)
-{
-    /* A 10 GbE port at full rate fills 64 MiB of buffers in 50 ms: time for a disk's hiccup. */
-    const uint64_t default_bytes = UINT64_C(128) << 20;
-    if (config->dpdk.memory_bytes > 0) { return config->dpdk.memory_bytes; }
-    return default_bytes * config->workers.count * config->port_count;
-}
-
-static enum status start_eal(struct node *node)
-{
-    const struct config *const config = node->config;
-    const char *devices[CONFIG_PORTS_MAX * DPDK_DEVICES_MAX];
-    size_t device_count = 0;
-    for (size_t i = 0; i < config->port_count; i++) {
-        const struct config_strings *const names = &config->ports[i].devices;
-        for (size_t j = 0; j < names->count && device_count < ARRAY_COUNT(devices); j++) {
-            devices[device_count++] = names->items[j];
-        }
-    }
-
-    char prefix[96];
-    snprintf(prefix, sizeof prefix, "penstock-%.64s", config->node);
-    const struct dpdk_eal_options options = {
-        .program = "penstock-ingest",
-        .file_prefix = prefix,
-        .worker_cores = config->workers.cores,
-        .worker_count = config->workers.count,
-        .devices = devices,
-        .device_count = device_count,
-        .extra_arguments = (const char *const *)config->dpdk.extra_arguments.items,
-        .extra_count = config->dpdk.extra_arguments.count,
-        .memory_bytes = memory_wanted(config),
-    };
-    struct dpdk_error error;
-    const enum status status = dpdk_eal_start(&options, &node->memory, &error);
-    if (status != STATUS_OK) {
-        log_error("DPDK does not start: %s", error.text);
-        return status;
-    }
-    node->eal_is_up = true;
-    node->runtime.node->hugepages = node->memory.hugepages;
-    node->runtime.node->memory_bytes = node->memory.bytes;
-    if (!node->memory.hugepages) {
-        log_warning("no free hugepages: a smaller set-up with %" PRIu64
-                    " MiB of ordinary pages; for full speed reserve some (sysctl vm.nr_hugepages) "
-                    "and mount hugetlbfs",
-                    node->memory.bytes >> 20);
-    } else if (node->memory.bytes < options.memory_bytes) {
-        log_warning("fewer hugepages than wanted: %" PRIu64 " of %" PRIu64 " MiB",
-                    node->memory.bytes >> 20, options.memory_bytes >> 20);
-    }
-    return STATUS_OK;
-}
-
-static uint32_t netmask_of(uint32_t prefix_bits)
-{
-    return prefix_bits == 0 ? 0 : UINT32_MAX << (32 - prefix_bits);
-}
-
-static void warn_of_numa(const struct config *config, const char *device, int port_node)
-{
-    if (numa_available() < 0 || port_node < 0) { return; }
-    for (size_t i = 0; i < config->workers.count; i++) {
-        const int core_node = numa_node_of_cpu((int)config->workers.cores[i]);
-        if (core_node < 0 || core_node == port_node) { continue; }
-        log_warning("worker core %u is on NUMA node %d, port %s on node %d: take a core beside it",
-                    config->workers.cores[i], core_node, device, port_node);
-    }
-}
-
-static void describe_port(struct node *node, size_t index)
-{
-    const struct config_port *const configured = &node->config->ports[index];
-    struct node_port *const page = &node->runtime.node->ports[index];
-    struct dpdk_port_facts facts;
-    dpdk_port_facts(node->ports[index], &facts);
-
-    /* What an earlier run of this port lost stays in the ledger; another device starts afresh. */
-    uint64_t earlier = 0;
-    if (strncmp(page->name, configured->devices.items[0], sizeof page->name - 1) == 0) {
-        earlier = page->earlier_lost_frames + page->missed_frames + page->no_buffer_frames +
-                  page->error_frames;
-    }
-    memset(page, 0, sizeof *page);
-    snprintf(page->name, sizeof page->name, "%s", configured->devices.items[0]);
-    snprintf(page->driver, sizeof page->driver, "%s", facts.driver);
-    page->loss_known = facts.loss_known;
-    page->link_up = facts.link_up;
-    page->rss = facts.rss;
-    page->checksum_offload = facts.checksum_offload;
-    page->earlier_lost_frames = earlier;
-
-    log_notice("port %s: driver %s, %zu device%s, RSS %s, checksums by %s, losses %s", page->name,
-               page->driver, configured->devices.count, configured->devices.count == 1 ? "" : "s",
-               facts.rss ? "on" : "not there", facts.checksum_offload ? "the device" : "software",
-               facts.loss_known ? "counted" : "unknown: this driver cannot count what it misses");
-    warn_of_numa(node->config, page->name, facts.numa_node);
-}
-
-static enum status create_ports(struct node *node)
-{
-    const struct config *const config = node->config;
-    for (size_t i = 0; i < config->port_count; i++) {
-        const struct config_port *const configured = &config->ports[i];
-        const struct dpdk_port_options options = {
-            .devices = (const char *const *)configured->devices.items,
-            .device_count = configured->devices.count,
-            .worker_count = config->workers.count,
-            .interface =
-                {
-                    .address = configured->address,
-                    .netmask = netmask_of(configured->prefix_bits),
-                    .gateway = configured->gateway,
-                    .vlan_tagged = configured->vlan != 0,
-                    .vlan_id = configured->vlan,
-                    .mtu_bytes = configured->mtu_bytes,
-                },
-            .buffers_per_worker = dpdk_port_buffers_default(
-                &node->memory, config->workers.count, config->port_count, configured->mtu_bytes),
-        };
-        struct dpdk_error error;
-        const enum status status = dpdk_port_create(&options, &node->ports[i], &error);
-        if (status != STATUS_OK) {
-            log_error("port %s: %s", configured->devices.items[0], error.text);
-            return status;
-        }
-        describe_port(node, i);
-    }
-    node->runtime.node->port_count = (uint32_t)config->port_count;
-    return STATUS_OK;
-}
-
-static void update_port_counts(struct node *node, uint64_t now_ns)
-{
-    if (now_ns - node->port_counts_ns < PORT_COUNTS_PERIOD_NS) { return; }
-    node->port_counts_ns = now_ns;
-    for (size_t i = 0; i < node->config->port_count; i++) {
-        struct node_port *const page = &node->runtime.node->ports[i];
-        struct dpdk_port_counts counts;
-        dpdk_port_counts(node->ports[i], &counts);
-        page->received_frames = counts.received_frames;
-        page->missed_frames = counts.missed_frames;
-        page->no_buffer_frames = counts.no_buffer_frames;
-        page->error_frames = counts.error_frames;
-        page->sent_frames = counts.sent_frames;
-        page->send_dropped_frames = counts.send_dropped_frames;
-    }
-}
 
 /* --------------------------------------------------------------------------------- storage */
 
@@ -342,12 +188,7 @@ static enum status create_worker(struct node *node, struct seat *seat, size_t in
 {
     const struct config *const config = node->config;
     struct worker_port ports[CONFIG_PORTS_MAX];
-    size_t buffers = 0;
-    for (size_t i = 0; i < config->port_count; i++) {
-        ports[i].packets = dpdk_port_packets(node->ports[i], index);
-        ports[i].interface = dpdk_port_interface(node->ports[i]);
-        buffers += packets_buffers_free(ports[i].packets);
-    }
+    const size_t buffers = node_ports_of_worker(&node->ports, index, ports);
 
     struct stats_page *const stats = node->logs.items[index].stats;
     stats->core = config->workers.cores[index];
@@ -457,8 +298,7 @@ static enum status build(struct node *node)
     node->runtime.node->rules_epoch = rule_set_epoch(node->rules);
     node->runtime.node->rule_count = rule_set_rule_count(node->rules);
 
-    status = start_eal(node);
-    if (status == STATUS_OK) { status = create_ports(node); }
+    status = node_ports_open(&node->ports, config, node->runtime.node);
     if (status == STATUS_OK) { status = create_supply(node); }
     if (status == STATUS_OK) { status = create_seats(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
@@ -542,7 +382,7 @@ static void main_turn(struct node *node, bool *stop)
     const uint64_t now_ns = clock_mono_ns();
     node->runtime.root->heartbeat_ns = now_ns;
     write_notes(node, now_ns);
-    update_port_counts(node, now_ns);
+    node_ports_count(&node->ports, now_ns);
 }
 
 static enum status launch_workers(struct node *node)
@@ -610,8 +450,7 @@ enum status node_run(struct node *node)
         }
     }
     if (node->workers_launched) { dpdk_workers_wait(); }
-    node->port_counts_ns = 0;
-    update_port_counts(node, clock_mono_ns());
+    node_ports_count(&node->ports, UINT64_MAX);
     write_notes(node, clock_mono_ns());
     if (status == STATUS_OK) { status = outcome_of(node); }
     if (status == STATUS_OK) { node->runtime.root->state = ROOT_STATE_STOPPED; }
@@ -633,10 +472,7 @@ void node_destroy(struct node *node)
     }
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
-    for (size_t i = 0; i < CONFIG_PORTS_MAX; i++) {
-        if (node->ports[i] != NULL) { dpdk_port_destroy(node->ports[i]); }
-    }
-    if (node->eal_is_up) { dpdk_eal_stop(); }
+    node_ports_close(&node->ports);
     if (node->logs_are_open) { node_logs_close(&node->logs); }
     if (node->runtime_is_open) { runtime_close(&node->runtime); }
     if (node->doorbell >= 0) { close(node->doorbell); }

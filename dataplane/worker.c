@@ -6,15 +6,14 @@
 
 #include "base/cycles.h"
 #include "base/invariant.h"
+#include "dataplane/open_commit.h"
 #include "nic/neighbour.h"
-#include "pipeline/batch.h"
 #include "pipeline/decode.h"
 
 enum {
     RECORDS_MAX = 512, /* decoded and not yet in the batch */
     HEADERS_MAX = PACKETS_BURST_MAX * RECORD_HEADERS_MAX,
     REPLIES_MAX = PACKETS_BURST_MAX,
-    ARRIVALS_MAX = 32, /* receive times told apart within one commit */
     TIMER_PERIOD_NS = 1 * NS_PER_MS,
     NEIGHBOUR_PERIOD_NS = 100 * NS_PER_MS,
 };
@@ -31,25 +30,6 @@ struct burst {
     struct bytes lines; /* what is left of packet `decoded`, when its listener speaks lines */
     uint8_t lines_listener;
     bool in_lines;
-};
-
-/* When the records of a commit were received: a few points in time, each with how many. */
-struct arrivals {
-    uint32_t count;
-    struct arrival {
-        uint64_t received_ns;
-        uint64_t records;
-    } items[ARRIVALS_MAX];
-};
-
-struct commit_in_flight {
-    uint64_t number;
-    struct arrivals arrivals;
-};
-
-struct held_frames {
-    void **handles;
-    size_t count;
 };
 
 struct reply {
@@ -69,18 +49,12 @@ struct worker {
     /* read-only after create */
     struct worker_port ports[CONFIG_PORTS_MAX];
     size_t port_count;
-    size_t frames_held_max;
     const struct listeners *listeners;
     const struct rule_set *rules;
     struct rule_scratch *scratch;
     struct core_log *log;
-    int32_t *log_topics;
-    uint16_t *batch_topics; /* room for the topics of one commit */
-    size_t topic_count;
     struct stats_page *stats;
     struct note_ring *notes;
-    uint64_t commit_linger_ns;
-    uint64_t arrival_width_ns;
     bool announces;
 
     /* one turn's time and finding */
@@ -101,18 +75,7 @@ struct worker {
     struct record_header headers[HEADERS_MAX];
     size_t header_count;
 
-    struct batch *batch;
-    uint64_t batch_began_ns; /* when the oldest record of the batch was received */
-    uint64_t batch_records;  /* distinct ones */
-    uint64_t batch_copies;
-    struct arrivals arrivals;
-    struct held_frames held[CONFIG_PORTS_MAX];
-    size_t held_count;
-    bool commit_wanted; /* the batch is full: nothing can be added before it is gathered */
-
-    struct commit_in_flight in_flight[CORE_LOG_IN_FLIGHT_MAX + 1];
-    size_t in_flight_head;
-    size_t in_flight_count;
+    struct open_commit commit;
 
     struct neighbour neighbours[CONFIG_PORTS_MAX];
     struct reply replies[REPLIES_MAX];
@@ -184,7 +147,7 @@ static void worker_receive(struct worker *worker)
     struct burst *const burst = &worker->burst;
     if (worker->phase != PHASE_RUNNING) { return; }
     if (!burst_is_spent(worker)) {
-        if (worker->commit_wanted) { count(worker, STATS_worker_turns_held, 1); }
+        if (worker->commit.full) { count(worker, STATS_worker_turns_held, 1); }
         return;
     }
     assert_hot(burst->settled == burst->count);
@@ -347,64 +310,13 @@ static void worker_rules(struct worker *worker)
 
 /* ----------------------------------------------------------------------------------- append */
 
-static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns, uint64_t width_ns)
-{
-    struct arrival *const last = arrivals->count > 0 ? &arrivals->items[arrivals->count - 1] : NULL;
-    /* Merged into the earlier point: latency is over-told by the width at most, never under. */
-    if (last != NULL &&
-        (received_ns - last->received_ns < width_ns || arrivals->count == ARRIVALS_MAX)) {
-        last->records++;
-        return;
-    }
-    arrivals->items[arrivals->count++] = (struct arrival){received_ns, 1};
-}
-
-/* Gathers the open batch into a commit and queues it; false when the log cannot take it yet. */
+/* False when the log cannot take it yet. */
 static bool close_commit(struct worker *worker)
 {
-    const size_t topic_count = batch_topics(worker->batch, worker->batch_topics);
-    struct commit_draft draft;
-    if (core_log_begin(worker->log, topic_count, &draft) != STATUS_OK) { return false; }
-
-    for (size_t i = 0; i < topic_count; i++) {
-        const uint16_t topic = worker->batch_topics[i];
-        const int32_t log_topic = worker->log_topics[topic];
-        struct sink room = core_log_entry_room(&draft);
-        const struct batch_encoded encoded =
-            batch_encode(worker->batch, topic, core_log_next_offset(worker->log, log_topic),
-                         core_log_leader_epoch(worker->log), &room);
-        core_log_entry_add(worker->log, &draft, log_topic, encoded.record_count,
-                           encoded.length_bytes, encoded.crc32c, encoded.max_timestamp_ms);
-    }
-
-    const struct commit_facts facts = {
-        .rules_epoch = rule_set_epoch(worker->rules),
-        .records = worker->batch_records,
-        .records_copies = worker->batch_copies,
-    };
-    const uint64_t number = core_log_submit(worker->log, &draft, &facts, worker->now);
-
-    assert(worker->in_flight_count < ARRAY_COUNT(worker->in_flight));
-    const size_t slot =
-        (worker->in_flight_head + worker->in_flight_count) % ARRAY_COUNT(worker->in_flight);
-    worker->in_flight[slot].number = number;
-    worker->in_flight[slot].arrivals = worker->arrivals;
-    worker->in_flight_count++;
-
-    batch_clear(worker->batch);
-    worker->batch_records = 0;
-    worker->batch_copies = 0;
-    worker->arrivals.count = 0;
-    worker->commit_wanted = false;
-    for (size_t port = 0; port < worker->port_count; port++) {
-        struct held_frames *const held = &worker->held[port];
-        if (held->count == 0) { continue; }
-        packets_release(worker->ports[port].packets, held->handles, held->count);
-        held->count = 0;
-    }
-    worker->held_count = 0;
-    worker->worked = true;
-    return true;
+    const bool closed =
+        open_commit_close(&worker->commit, rule_set_epoch(worker->rules), worker->now);
+    if (closed) { worker->worked = true; }
+    return closed;
 }
 
 COLD static void refuse_too_large(struct worker *worker, const struct record *record)
@@ -426,20 +338,14 @@ static bool append_record(struct worker *worker, size_t index)
         return true;
     }
 
-    const bool was_empty = batch_is_empty(worker->batch);
     const enum status status =
-        batch_add(worker->batch, record, verdict->topics, verdict->topic_count);
+        open_commit_add(&worker->commit, record, verdict, worker->burst.received.mono_ns);
     if (status == STATUS_FULL) { return false; }
     if (status != STATUS_OK) {
         refuse_too_large(worker, record);
         return true;
     }
-
-    if (was_empty) { worker->batch_began_ns = worker->burst.received.mono_ns; }
-    worker->batch_records++;
-    worker->batch_copies += verdict->topic_count - 1U;
     worker->burst.used |= UINT64_C(1) << worker->packet_of[index];
-    arrivals_add(&worker->arrivals, worker->burst.received.mono_ns, worker->arrival_width_ns);
     return true;
 }
 
@@ -447,15 +353,14 @@ static bool append_record(struct worker *worker, size_t index)
 static void settle_frames(struct worker *worker)
 {
     struct burst *const burst = &worker->burst;
-    struct held_frames *const held = &worker->held[burst->port];
+    const bool keep = !open_commit_is_empty(&worker->commit);
     void *spent[PACKETS_BURST_MAX];
     size_t spent_count = 0;
     for (; burst->settled < burst->decoded; burst->settled++) {
         void *const handle = burst->packets[burst->settled].handle;
         const bool used = (burst->used >> burst->settled) & 1;
-        if (used && worker->batch_records > 0) {
-            held->handles[held->count++] = handle;
-            worker->held_count++;
+        if (used && keep) {
+            open_commit_hold(&worker->commit, burst->port, handle);
         } else {
             spent[spent_count++] = handle;
         }
@@ -472,7 +377,6 @@ static void worker_append(struct worker *worker)
             worker->appended_count++;
             continue;
         }
-        worker->commit_wanted = true;
         if (!close_commit(worker)) { return; } /* commits are behind: try again next turn */
     }
     settle_frames(worker);
@@ -482,10 +386,8 @@ static void worker_append(struct worker *worker)
 
 static void worker_commit(struct worker *worker)
 {
-    if (batch_is_empty(worker->batch)) { return; }
-    const bool old = worker->now.mono_ns - worker->batch_began_ns >= worker->commit_linger_ns;
-    const bool frames_short = worker->held_count + PACKETS_BURST_MAX > worker->frames_held_max;
-    if (old || frames_short || worker->commit_wanted || worker->phase != PHASE_RUNNING) {
+    const bool last = worker->phase != PHASE_RUNNING && !open_commit_is_empty(&worker->commit);
+    if (last || open_commit_is_due(&worker->commit, worker->now.mono_ns)) {
         (void)close_commit(worker); /* not yet: the next turn asks again */
     }
 }
@@ -493,16 +395,8 @@ static void worker_commit(struct worker *worker)
 static void worker_reap(struct worker *worker)
 {
     const uint64_t durable = core_log_turn(worker->log, worker->now);
-    while (worker->in_flight_count > 0) {
-        const struct commit_in_flight *const oldest = &worker->in_flight[worker->in_flight_head];
-        if (oldest->number > durable) { return; }
-        for (uint32_t i = 0; i < oldest->arrivals.count; i++) {
-            const struct arrival *const arrival = &oldest->arrivals.items[i];
-            histogram_add(&worker->stats->receive_to_durable,
-                          worker->now.mono_ns - arrival->received_ns, arrival->records);
-        }
-        worker->in_flight_head = (worker->in_flight_head + 1) % ARRAY_COUNT(worker->in_flight);
-        worker->in_flight_count--;
+    if (open_commit_reap(&worker->commit, durable, worker->now.mono_ns,
+                         &worker->stats->receive_to_durable)) {
         worker->worked = true;
     }
 }
@@ -555,7 +449,7 @@ static void advance_phase(struct worker *worker)
         worker->phase = PHASE_DRAINING;
     }
     if (worker->phase == PHASE_DRAINING && burst_is_spent(worker) &&
-        batch_is_empty(worker->batch)) {
+        open_commit_is_empty(&worker->commit)) {
         core_log_finish(worker->log);
         worker->phase = PHASE_FINISHING;
     }
@@ -593,7 +487,7 @@ bool worker_turn(struct worker *worker, struct instant now)
 
     worker_receive(worker); /* one burst; none while commits are behind */
     /* While a full batch waits for the log there is nothing that these stages could do. */
-    if (!burst_is_spent(worker) && !worker->commit_wanted) {
+    if (!burst_is_spent(worker) && !worker->commit.full) {
         worker->worked = true; /* a burst of many records takes more than one turn */
         stage_end(worker, STATS_worker_cycles_receive);
         worker_decode(worker); /* packet bytes to records, in place */
@@ -626,29 +520,22 @@ bool worker_is_done(const struct worker *worker) { return worker->phase == PHASE
 
 /* ------------------------------------------------------------------------------ life cycle */
 
-static enum status create_arrays(struct worker *worker, const struct worker_options *options)
+static enum status open_commit_of(struct worker *worker, const struct worker_options *options)
 {
-    worker->log_topics = calloc(options->topic_count, sizeof *worker->log_topics);
-    worker->batch_topics = calloc(options->topic_count, sizeof *worker->batch_topics);
-    if (worker->log_topics == NULL || worker->batch_topics == NULL) { return STATUS_NO_MEMORY; }
-    memcpy(worker->log_topics, options->log_topics,
-           options->topic_count * sizeof *worker->log_topics);
-
-    for (size_t port = 0; port < options->port_count; port++) {
-        const size_t room = options->frames_held_max + PACKETS_BURST_MAX;
-        worker->held[port].handles = calloc(room, sizeof(void *));
-        if (worker->held[port].handles == NULL) { return STATUS_NO_MEMORY; }
-    }
-
-    const struct batch_options batch = {
+    struct packets ports[CONFIG_PORTS_MAX];
+    for (size_t i = 0; i < options->port_count; i++) { ports[i] = options->ports[i].packets; }
+    const struct open_commit_options commit = {
+        .log = options->log,
+        .log_topics = options->log_topics,
         .topic_count = options->topic_count,
+        .ports = ports,
+        .port_count = options->port_count,
+        .frames_held_max = options->frames_held_max,
+        .bytes_max = options->commit_bytes,
         .records_max = options->commit_records_max,
-        .headers_max = options->commit_records_max * 4,
-        .encoded_bytes_max = options->commit_bytes,
+        .linger_ns = options->commit_linger_ns,
     };
-    const enum status status = batch_create(&batch, &worker->batch);
-    if (status != STATUS_OK) { return status; }
-    return rule_scratch_create(options->rules, &worker->scratch);
+    return open_commit_init(&worker->commit, &commit);
 }
 
 enum status worker_create(const struct worker_options *options, struct worker **out)
@@ -664,21 +551,18 @@ enum status worker_create(const struct worker_options *options, struct worker **
     memset(worker, 0, sizeof *worker); /* touches every page now, not on the first packet */
     memcpy(worker->ports, options->ports, options->port_count * sizeof *options->ports);
     worker->port_count = options->port_count;
-    worker->frames_held_max = options->frames_held_max;
     worker->listeners = options->listeners;
     worker->rules = options->rules;
     worker->log = options->log;
-    worker->topic_count = options->topic_count;
     worker->stats = options->stats;
     worker->notes = options->notes;
-    worker->commit_linger_ns = options->commit_linger_ns;
-    worker->arrival_width_ns = options->commit_linger_ns / (ARRIVALS_MAX / 2) + 1;
     worker->announces = options->announces;
     for (size_t port = 0; port < options->port_count; port++) {
         neighbour_init(&worker->neighbours[port], options->ports[port].interface);
     }
 
-    const enum status status = create_arrays(worker, options);
+    enum status status = open_commit_of(worker, options);
+    if (status == STATUS_OK) { status = rule_scratch_create(options->rules, &worker->scratch); }
     if (status != STATUS_OK) {
         worker_destroy(worker);
         return status;
@@ -695,16 +579,7 @@ void worker_destroy(struct worker *worker)
         packets_release(worker->ports[burst->port].packets, &burst->packets[burst->settled].handle,
                         1);
     }
-    for (size_t port = 0; port < worker->port_count; port++) {
-        struct held_frames *const held = &worker->held[port];
-        if (held->count > 0) {
-            packets_release(worker->ports[port].packets, held->handles, held->count);
-        }
-        free(held->handles);
-    }
     rule_scratch_destroy(worker->scratch);
-    batch_destroy(worker->batch);
-    free(worker->batch_topics);
-    free(worker->log_topics);
+    open_commit_deinit(&worker->commit);
     free(worker);
 }

@@ -48,7 +48,13 @@ static uint64_t hugepages_free_bytes(void)
         char path[512];
         if (sscanf(entry->d_name, "hugepages-%llukB", &page_kib) != 1) { continue; }
         snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/%s/free_hugepages", entry->d_name);
-        total_bytes += read_number(path) * page_kib * 1024;
+        const uint64_t free_pages = read_number(path);
+        /* Free, but promised to another process that has not touched them yet. */
+        snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/%s/resv_hugepages", entry->d_name);
+        const uint64_t promised_pages = read_number(path);
+        if (free_pages > promised_pages) {
+            total_bytes += (free_pages - promised_pages) * page_kib * 1024;
+        }
     }
     closedir(folder);
     return total_bytes;

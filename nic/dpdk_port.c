@@ -10,6 +10,7 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 
 #include "base/invariant.h"
@@ -82,6 +83,30 @@ static void touch_buffer(struct rte_mempool *pool, void *argument, void *object,
     at[buffer_bytes - 1] = 0;
 }
 
+/* rte_pktmbuf_pool_create, with a flag that it does not take: for a virtual device buffers lie back
+ * to back, over the pages' borders. net_af_xdp (22.11) tells the kernel that the pool is as long as
+ * all buffers back to back; with a gap at the end of each page it is longer, and a buffer behind
+ * that end is refused by the kernel in silence each time it is offered, until none is on offer and
+ * the port is deaf for ever. Only hardware cares for physical addresses. */
+static struct rte_mempool *pool_create(const char *name, size_t buffers, uint16_t room_bytes,
+                                       const struct dpdk_device *device)
+{
+    const unsigned flags = device->pci ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+    struct rte_pktmbuf_pool_private facts = {.mbuf_data_room_size = room_bytes};
+    struct rte_mempool *const pool = rte_mempool_create_empty(
+        name, (unsigned)buffers, (unsigned)sizeof(struct rte_mbuf) + room_bytes, POOL_CACHE_BUFFERS,
+        sizeof facts, device->numa_node, flags);
+    if (pool == NULL) { return NULL; }
+    rte_pktmbuf_pool_init(pool, &facts);
+    if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) != 0 ||
+        rte_mempool_populate_default(pool) < 0) {
+        rte_mempool_free(pool);
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
+}
+
 static enum status port_make_pool(struct dpdk_port *port, size_t worker, size_t buffers,
                                   struct dpdk_error *error)
 {
@@ -90,8 +115,7 @@ static enum status port_make_pool(struct dpdk_port *port, size_t worker, size_t 
     char name[RTE_MEMPOOL_NAMESIZE];
     snprintf(name, sizeof name, "port%u_worker%u", port->devices[0].port_id, (uint16_t)worker);
 
-    struct rte_mempool *const pool = rte_pktmbuf_pool_create(
-        name, (unsigned)buffers, POOL_CACHE_BUFFERS, 0, room_bytes, device->numa_node);
+    struct rte_mempool *const pool = pool_create(name, buffers, room_bytes, device);
     if (pool == NULL) {
         snprintf(error->text, sizeof error->text,
                  "device %s: no memory for %zu buffers of %u bytes for worker %zu (%s); raise "

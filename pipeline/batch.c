@@ -11,6 +11,8 @@ enum {
      * them: a second pass over a whole commit would read it back from farther away. */
     BATCH_SUM_STEP_BYTES = 16384,
     BATCH_TOPIC_WORD_BITS = 64,
+    BATCH_PREFETCH_ENTRIES = 8, /* ahead of the one that is copied */
+    BATCH_PREFETCH_BYTES = 256, /* of each: behind it the core's own prefetcher has understood */
 };
 
 static const uint32_t batch_no_entry = UINT32_MAX;
@@ -296,6 +298,19 @@ static uint8_t *encode_entry(const struct batch *batch, const struct batch_entry
     return at;
 }
 
+/* Asks for the bytes of an entry that comes up soon, and answers the one behind it. A commit's
+ * frames and its own megabyte do not fit the core's cache together: by now the first ones are gone.
+ */
+static uint32_t prefetch_entry(const struct batch *batch, uint32_t index)
+{
+    if (index == batch_no_entry) { return index; }
+    const struct batch_entry *const entry = &batch->entries[index];
+    const size_t end = entry->value.len_bytes < BATCH_PREFETCH_BYTES ? entry->value.len_bytes
+                                                                     : BATCH_PREFETCH_BYTES;
+    for (size_t at = 0; at < end; at += 64) { __builtin_prefetch(entry->value.at + at); }
+    return entry->next;
+}
+
 /* The batch's own CRC covers everything behind itself. */
 static uint32_t encode_chain(const struct batch *batch, const struct batch_chain *chain,
                              uint8_t *begin)
@@ -303,7 +318,10 @@ static uint32_t encode_chain(const struct batch *batch, const struct batch_chain
     struct batch_sum sum = {begin + RECORD_BATCH_CRC_BEGIN, 0};
     uint8_t *at = begin + RECORD_BATCH_HEADER_BYTES;
     uint32_t offset_delta = 0;
+    uint32_t ahead = chain->first;
+    for (int i = 0; i < BATCH_PREFETCH_ENTRIES; i++) { ahead = prefetch_entry(batch, ahead); }
     for (uint32_t i = chain->first; i != batch_no_entry; i = batch->entries[i].next) {
+        ahead = prefetch_entry(batch, ahead);
         at = encode_entry(batch, &batch->entries[i], chain->base_timestamp_ms, offset_delta, at);
         if ((size_t)(at - sum.summed) >= BATCH_SUM_STEP_BYTES) { sum_up_to(&sum, at); }
         offset_delta++;

@@ -1,6 +1,5 @@
 #include "pipeline/rules_load.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,6 @@
 #include "base/invariant.h"
 #include "base/yaml.h"
 #include "pipeline/rules_compile.h"
-
-enum { RULES_FILE_BYTES_MAX = 16 << 20 };
 
 /* One reading of one file. */
 struct rules_reading {
@@ -400,31 +397,6 @@ struct rule_set *rules_load_text(const char *text, size_t len_bytes, const char 
     return rules;
 }
 
-/* All of it, in memory that the caller frees; false: errno, EFBIG when it is too large. */
-static bool read_file(const char *path, char **out, size_t *out_bytes)
-{
-    *out = NULL;
-    *out_bytes = 0;
-    FILE *const file = fopen(path, "rbe");
-    if (file == NULL) { return false; }
-    size_t capacity_bytes = 0;
-    size_t got_bytes = 0;
-    errno = 0;
-    do {
-        if (*out_bytes == capacity_bytes) {
-            capacity_bytes = capacity_bytes * 2 + 4096;
-            *out = allocate_again(*out, capacity_bytes, 1);
-        }
-        got_bytes = fread(*out + *out_bytes, 1, capacity_bytes - *out_bytes, file);
-        *out_bytes += got_bytes;
-    } while (got_bytes > 0 && *out_bytes <= RULES_FILE_BYTES_MAX);
-    if (*out_bytes > RULES_FILE_BYTES_MAX) { errno = EFBIG; }
-    const int error = ferror(file) != 0 || *out_bytes > RULES_FILE_BYTES_MAX ? errno : 0;
-    fclose(file);
-    errno = error;
-    return error == 0;
-}
-
 struct rule_set *rules_load(const char *path, const struct rules_world *world,
                             struct diagnostics *diagnostics)
 {
@@ -436,13 +408,8 @@ struct rule_set *rules_load(const char *path, const struct rules_world *world,
 
     char *text = NULL;
     size_t len_bytes = 0;
-    struct rule_set *rules = NULL;
-    if (read_file(path, &text, &len_bytes)) {
-        rules = rules_load_text(text, len_bytes, path, world, diagnostics);
-    } else {
-        diagnostics_error(diagnostics, (struct file_place){path, 0, 0}, "cannot be read: %s",
-                          strerror(errno));
-    }
+    if (!yaml_read_file(path, &text, &len_bytes, diagnostics)) { return NULL; }
+    struct rule_set *const rules = rules_load_text(text, len_bytes, path, world, diagnostics);
     free(text);
     return rules;
 }

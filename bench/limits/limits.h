@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/status.h"
+#include "bench/counters.h"
 #include "bench/frames.h"
 #include "nic/frame.h"
 #include "pipeline/rules.h"
@@ -85,6 +86,7 @@ struct limit_run {
     uint64_t elapsed_ns;
     uint64_t cpu_ns;
     uint64_t cycles[LIMIT_STAGE_COUNT];
+    struct counted counted;
 };
 /* A body for the worker's lcore; `argument` is a struct limit_run. */
 int limit_roofline(void *argument);

@@ -56,6 +56,8 @@ int limit_roofline(void *argument)
     run->frame_count = run->record_count = run->kept_count = 0;
     for (int i = 0; i < LIMIT_STAGE_COUNT; i++) { run->cycles[i] = 0; }
 
+    struct counters counters;
+    counters_begin(&counters);
     const uint64_t cpu_began_ns = thread_cpu_ns();
     const uint64_t began_ns = clock_mono_ns();
     uint64_t now_ns = began_ns;
@@ -66,5 +68,6 @@ int limit_roofline(void *argument)
     }
     run->elapsed_ns = now_ns - began_ns;
     run->cpu_ns = thread_cpu_ns() - cpu_began_ns;
+    run->counted = counters_end(&counters);
     return 0;
 }

@@ -12,6 +12,7 @@ import argparse
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-kafka belongs to
 INSIDE = "PENSTOCK_E2E_INSIDE"
 TAIL_LINES = 40
+TEST_SECONDS_MAX = 120
 
 
 def enter_own_namespaces():
@@ -28,8 +30,12 @@ def enter_own_namespaces():
     if os.geteuid() != 0:
         sys.exit("run.py: needs root (namespaces, AF_XDP): try sudo")
     environment = dict(os.environ, **{INSIDE: "1"})
-    os.execvpe("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                           PYTHON, os.path.abspath(__file__), *sys.argv[1:]], environment)
+    process = subprocess.Popen(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                                PYTHON, os.path.abspath(__file__), *sys.argv[1:]], env=environment)
+    # unshare itself ignores SIGTERM. Killed, it takes the first process inside with it, and that all others.
+    signal.signal(signal.SIGTERM, lambda *_: process.kill())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one inside has it too, and takes the rack down
+    sys.exit(process.wait())
 
 
 def furnish_namespaces():
@@ -51,8 +57,10 @@ class Result(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.begun, self.is_good = time.monotonic(), True
+        signal.alarm(TEST_SECONDS_MAX)
 
     def stopTest(self, test):
+        signal.alarm(0)
         if self.is_good:
             self.passed += 1
         print("%-6s %s  %.1f s" % ("ok" if self.is_good else "FAILED", test.id(), time.monotonic() - self.begun),
@@ -109,6 +117,10 @@ def chosen(names):
     return unittest.TestSuite(wanted)
 
 
+def on_alarm(*_):
+    raise TimeoutError("the test took more than %d s" % TEST_SECONDS_MAX)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-l", "--list", action="store_true", help="print the names only")
@@ -117,6 +129,7 @@ def main():
     if INSIDE not in os.environ:
         enter_own_namespaces()
     furnish_namespaces()
+    signal.signal(signal.SIGALRM, on_alarm)
 
     sys.path.insert(0, HERE)
     sys.dont_write_bytecode = True

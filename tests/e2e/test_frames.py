@@ -1,6 +1,8 @@
 """Frames that are wrong or for somebody else: each counted under its one right name."""
+import random
 import socket
 import struct
+import subprocess
 
 import rack
 from appliance import LINES_PORT
@@ -175,7 +177,6 @@ class Frames(SharedApplianceTest):
 
     def test_random_bytes_are_all_accounted_for(self):
         before, sent_before = self.node.settled_ledger(), rack.sent_frames()
-        import random
         dice = random.Random(5)
         for i in range(3000):
             frame = bytearray(self.ethernet(ipv4(udp(dice.randbytes(dice.randrange(200))))))
@@ -196,21 +197,18 @@ class Frames(SharedApplianceTest):
 
 class Neighbour(SharedApplianceTest):
     def test_ping_is_answered(self):
-        import subprocess
         answer = subprocess.run(rack.command("producer", "ping", "-c", "5", "-i", "0.2", "-W", "2", rack.APPLIANCE),
                                 capture_output=True, text=True)
         self.assertEqual(answer.returncode, 0, answer.stdout)
         self.assertIn(" 0% packet loss", answer.stdout)
 
     def test_large_ping_is_answered_unchanged(self):
-        import subprocess
         answer = subprocess.run(rack.command("producer", "ping", "-c", "2", "-i", "0.2", "-W", "2", "-s", "1472",
                                              "-M", "do", rack.APPLIANCE), capture_output=True, text=True)
         self.assertEqual(answer.returncode, 0, answer.stdout)
         self.assertNotIn("wrong data", answer.stdout)
 
     def test_arp_names_our_mac(self):
-        import subprocess
         rack.forget_appliance()
         subprocess.run(rack.command("producer", "ping", "-c", "1", "-W", "2", rack.APPLIANCE), check=True,
                        capture_output=True)

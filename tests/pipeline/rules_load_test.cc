@@ -69,7 +69,7 @@ TEST(RulesLoad, SaysThatAFileIsNotThere)
 
     EXPECT_EQ(rules_load("/nowhere/rules.yaml", &world, diagnostics), nullptr);
     EXPECT_THAT(ErrorsOf(diagnostics),
-                ElementsAre("0:0: cannot be read: No such file or directory"));
+                ElementsAre("0:0: cannot be opened: No such file or directory"));
     diagnostics_destroy(diagnostics);
 }
 

@@ -32,7 +32,7 @@ DOORS = [
     ("event2/", ["serve/"]),
     ("yaml.h", ["base/yaml.c"]),
     ("jansson.h", ["tools/", "serve/", "tests/", "bench/"]),
-    ("numa.h", ["nic/dpdk_", "dataplane/node.c"]),
+    ("numa.h", ["nic/dpdk_", "dataplane/node"]),
     ("isa-l", ["base/crc32c.c", "bench/"]),
 ]
 

@@ -1,0 +1,182 @@
+#include "dataplane/open_commit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/invariant.h"
+
+enum { RECORD_HEADERS_MEAN = 4 }; /* headers a record that a full commit has room for */
+
+bool open_commit_is_empty(const struct open_commit *commit)
+{
+    return batch_is_empty(commit->batch);
+}
+
+static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns, uint64_t width_ns)
+{
+    struct arrival *const last = arrivals->count > 0 ? &arrivals->items[arrivals->count - 1] : NULL;
+    /* Merged into the earlier point: latency is over-told by the width at most, never under. */
+    if (last != NULL &&
+        (received_ns - last->received_ns < width_ns || arrivals->count == ARRIVALS_MAX)) {
+        last->records++;
+        return;
+    }
+    arrivals->items[arrivals->count++] = (struct arrival){received_ns, 1};
+}
+
+enum status open_commit_add(struct open_commit *commit, const struct record *record,
+                            const struct verdict *verdict, uint64_t received_ns)
+{
+    const bool was_empty = batch_is_empty(commit->batch);
+    const enum status status =
+        batch_add(commit->batch, record, verdict->topics, verdict->topic_count);
+    if (status == STATUS_FULL) { commit->full = true; }
+    if (status != STATUS_OK) { return status; }
+
+    if (was_empty) { commit->began_ns = received_ns; }
+    commit->records++;
+    commit->copies += verdict->topic_count - 1U;
+    arrivals_add(&commit->arrivals, received_ns, commit->arrival_width_ns);
+    return STATUS_OK;
+}
+
+void open_commit_hold(struct open_commit *commit, size_t port, void *handle)
+{
+    struct held_frames *const held = &commit->held[port];
+    assert_hot(held->count < commit->held_max + PACKETS_BURST_MAX);
+    held->handles[held->count++] = handle;
+    commit->held_count++;
+}
+
+bool open_commit_is_due(const struct open_commit *commit, uint64_t now_ns)
+{
+    if (batch_is_empty(commit->batch)) { return false; }
+    if (commit->full) { return true; }
+    if (commit->held_count + PACKETS_BURST_MAX > commit->held_max) { return true; }
+    return now_ns - commit->began_ns >= commit->linger_ns;
+}
+
+static void release_held(struct open_commit *commit)
+{
+    for (size_t port = 0; port < commit->port_count; port++) {
+        struct held_frames *const held = &commit->held[port];
+        if (held->count == 0) { continue; }
+        packets_release(held->packets, held->handles, held->count);
+        held->count = 0;
+    }
+    commit->held_count = 0;
+}
+
+static void encode_topics(struct open_commit *commit, size_t topic_count,
+                          struct commit_draft *draft)
+{
+    for (size_t i = 0; i < topic_count; i++) {
+        const uint16_t topic = commit->batch_topics[i];
+        const int32_t log_topic = commit->log_topics[topic];
+        struct sink room = core_log_entry_room(draft);
+        const struct batch_encoded encoded =
+            batch_encode(commit->batch, topic, core_log_next_offset(commit->log, log_topic),
+                         core_log_leader_epoch(commit->log), &room);
+        core_log_entry_add(commit->log, draft, log_topic, encoded.record_count,
+                           encoded.length_bytes, encoded.crc32c, encoded.max_timestamp_ms);
+    }
+}
+
+static void remember_arrivals(struct open_commit *commit, uint64_t number)
+{
+    assert(commit->in_flight_count < ARRAY_COUNT(commit->in_flight));
+    const size_t slot =
+        (commit->in_flight_head + commit->in_flight_count) % ARRAY_COUNT(commit->in_flight);
+    commit->in_flight[slot].number = number;
+    commit->in_flight[slot].arrivals = commit->arrivals;
+    commit->in_flight_count++;
+}
+
+bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now)
+{
+    const size_t topic_count = batch_topics(commit->batch, commit->batch_topics);
+    struct commit_draft draft;
+    if (core_log_begin(commit->log, topic_count, &draft) != STATUS_OK) { return false; }
+
+    encode_topics(commit, topic_count, &draft);
+    const struct commit_facts facts = {
+        .rules_epoch = rules_epoch,
+        .records = commit->records,
+        .records_copies = commit->copies,
+    };
+    remember_arrivals(commit, core_log_submit(commit->log, &draft, &facts, now));
+
+    batch_clear(commit->batch);
+    commit->records = 0;
+    commit->copies = 0;
+    commit->full = false;
+    commit->arrivals.count = 0;
+    release_held(commit);
+    return true;
+}
+
+bool open_commit_reap(struct open_commit *commit, uint64_t durable_number, uint64_t now_ns,
+                      struct histogram *latency)
+{
+    bool any = false;
+    for (; commit->in_flight_count > 0; commit->in_flight_count--) {
+        const struct commit_in_flight *const oldest = &commit->in_flight[commit->in_flight_head];
+        if (oldest->number > durable_number) { break; }
+        for (uint32_t i = 0; i < oldest->arrivals.count; i++) {
+            const struct arrival *const arrival = &oldest->arrivals.items[i];
+            histogram_add(latency, now_ns - arrival->received_ns, arrival->records);
+        }
+        commit->in_flight_head = (commit->in_flight_head + 1) % ARRAY_COUNT(commit->in_flight);
+        any = true;
+    }
+    return any;
+}
+
+/* ------------------------------------------------------------------------------ life cycle */
+
+static enum status allocate_arrays(struct open_commit *commit,
+                                   const struct open_commit_options *options)
+{
+    commit->log_topics = calloc(options->topic_count, sizeof *commit->log_topics);
+    commit->batch_topics = calloc(options->topic_count, sizeof *commit->batch_topics);
+    if (commit->log_topics == NULL || commit->batch_topics == NULL) { return STATUS_NO_MEMORY; }
+    memcpy(commit->log_topics, options->log_topics,
+           options->topic_count * sizeof *commit->log_topics);
+
+    for (size_t port = 0; port < options->port_count; port++) {
+        const size_t room_bytes = (options->frames_held_max + PACKETS_BURST_MAX) * sizeof(void *);
+        commit->held[port].packets = options->ports[port];
+        commit->held[port].handles = malloc(room_bytes);
+        if (commit->held[port].handles == NULL) { return STATUS_NO_MEMORY; }
+        memset(commit->held[port].handles, 0, room_bytes); /* its pages now, not with a packet */
+    }
+    return STATUS_OK;
+}
+
+enum status open_commit_init(struct open_commit *commit, const struct open_commit_options *options)
+{
+    commit->log = options->log;
+    commit->linger_ns = options->linger_ns;
+    commit->arrival_width_ns = options->linger_ns / (ARRIVALS_MAX / 2) + 1;
+    commit->port_count = options->port_count;
+    commit->held_max = options->frames_held_max;
+
+    const enum status status = allocate_arrays(commit, options);
+    if (status != STATUS_OK) { return status; }
+    const struct batch_options batch = {
+        .topic_count = options->topic_count,
+        .records_max = options->records_max,
+        .headers_max = options->records_max * RECORD_HEADERS_MEAN,
+        .encoded_bytes_max = options->bytes_max,
+    };
+    return batch_create(&batch, &commit->batch);
+}
+
+void open_commit_deinit(struct open_commit *commit)
+{
+    release_held(commit);
+    for (size_t port = 0; port < commit->port_count; port++) { free(commit->held[port].handles); }
+    batch_destroy(commit->batch);
+    free(commit->batch_topics);
+    free(commit->log_topics);
+}

@@ -1,0 +1,113 @@
+/* open_commit.h - the commit that is being filled, and when those before it were received.
+ *
+ * Purpose  Collects judged records until the commit is full or old, holds the frames that they
+ *          point into, gathers all of it into the log in one pass, gives the frames back, and
+ *          measures how long each record took from its burst to durability.
+ * Owns     The batch, the frames held, the arrival times of commits in flight. Ports and log are
+ *          borrowed.
+ * Threads  The worker's own. Nothing waits or allocates after init. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/config.h"
+#include "base/histogram.h"
+#include "base/status.h"
+#include "nic/packets.h"
+#include "pipeline/batch.h"
+#include "pipeline/record.h"
+#include "pipeline/rules.h"
+#include "storage/core_log.h"
+
+BEGIN_C_DECLS
+
+enum { ARRIVALS_MAX = 32 }; /* receive times told apart within one commit */
+
+/* When the records of a commit were received: a few points in time, each with how many. */
+struct arrivals {
+    uint32_t count;
+    struct arrival {
+        uint64_t received_ns;
+        uint64_t records;
+    } items[ARRIVALS_MAX];
+};
+
+struct commit_in_flight {
+    uint64_t number;
+    struct arrivals arrivals;
+};
+
+struct held_frames {
+    struct packets packets;
+    void **handles;
+    size_t count;
+};
+
+struct open_commit {
+    struct core_log *log;
+    struct batch *batch;
+    int32_t *log_topics;    /* by the configuration's topic index */
+    uint16_t *batch_topics; /* room for the topics of one commit */
+    uint64_t linger_ns;
+    uint64_t arrival_width_ns;
+
+    uint64_t began_ns; /* when its oldest record was received */
+    uint64_t records;  /* distinct ones */
+    uint64_t copies;
+    bool full; /* a record did not fit: nothing more before it is closed */
+    struct arrivals arrivals;
+
+    struct held_frames held[CONFIG_PORTS_MAX];
+    size_t port_count;
+    size_t held_count; /* over all ports */
+    size_t held_max;
+
+    struct commit_in_flight in_flight[CORE_LOG_IN_FLIGHT_MAX + 1];
+    size_t in_flight_head;
+    size_t in_flight_count;
+};
+
+struct open_commit_options {
+    struct core_log *log;
+    const int32_t *log_topics;
+    size_t topic_count;
+    const struct packets *ports; /* frames come from, and go back to */
+    size_t port_count;
+    size_t frames_held_max;
+    size_t bytes_max; /* of record batches */
+    size_t records_max;
+    uint64_t linger_ns;
+};
+
+/* Fills zeroed memory of the caller. On an error deinit frees what is there. */
+MUST_CHECK enum status open_commit_init(struct open_commit *commit,
+                                        const struct open_commit_options *options);
+/* Gives back the frames that it still holds. */
+void open_commit_deinit(struct open_commit *commit);
+
+bool open_commit_is_empty(const struct open_commit *commit);
+
+/* STATUS_OK, STATUS_FULL: close it and add again, STATUS_INVALID: no commit could hold it. */
+MUST_CHECK enum status open_commit_add(struct open_commit *commit, const struct record *record,
+                                       const struct verdict *verdict, uint64_t received_ns);
+
+/* Keeps a frame until the commit is closed. Room was promised: at most PACKETS_BURST_MAX more once
+ * open_commit_is_due says that frames are short. */
+void open_commit_hold(struct open_commit *commit, size_t port, void *handle);
+
+/* Full, old, or holding so many frames that receiving would suffer. */
+bool open_commit_is_due(const struct open_commit *commit, uint64_t now_ns);
+
+/* Gathers it into the log and gives its frames back. False: the log cannot take it yet. */
+bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now);
+
+/* Commits up to `durable_number` are durable: each record's time goes to `latency`. Answers whether
+ * there were any. */
+bool open_commit_reap(struct open_commit *commit, uint64_t durable_number, uint64_t now_ns,
+                      struct histogram *latency);
+
+END_C_DECLS
