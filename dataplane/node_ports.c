@@ -142,6 +142,23 @@ static enum status create_ports(struct node_ports *ports)
     return STATUS_OK;
 }
 
+static void watch_link(struct node_ports *ports, size_t index)
+{
+    struct node_port *const page = &ports->page->ports[index];
+    struct dpdk_port_facts facts;
+    dpdk_port_facts(ports->items[index], &facts);
+    if (page->link_up == facts.link_up) { return; }
+    page->link_up = facts.link_up;
+    if (facts.link_up) {
+        log_notice("port %s: link up", page->name);
+    } else {
+        log_error(
+            "port %s: link down: nothing is received there; look at the cable, the switch, or "
+            "the interface that it rides on (one that was made anew needs a restart)",
+            page->name);
+    }
+}
+
 void node_ports_count(struct node_ports *ports, uint64_t now_ns)
 {
     if (now_ns != UINT64_MAX && now_ns - ports->counted_ns < COUNT_PERIOD_NS) { return; }
@@ -156,6 +173,7 @@ void node_ports_count(struct node_ports *ports, uint64_t now_ns)
         page->error_frames = counts.error_frames;
         page->sent_frames = counts.sent_frames;
         page->send_dropped_frames = counts.send_dropped_frames;
+        watch_link(ports, i);
     }
 }
 

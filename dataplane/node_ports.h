@@ -38,7 +38,8 @@ void node_ports_close(struct node_ports *ports);
 size_t node_ports_of_worker(const struct node_ports *ports, size_t worker_index,
                             struct worker_port *out);
 
-/* Copies the counters when the last copy is old enough; `now_ns` UINT64_MAX: in any case. */
+/* Copies the counters and looks at the links when the last time is old enough; `now_ns` UINT64_MAX:
+ * in any case. A link that goes down or comes back is a line in the log. */
 void node_ports_count(struct node_ports *ports, uint64_t now_ns);
 
 END_C_DECLS

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_dev.h>
@@ -358,6 +360,9 @@ static enum status device_configure(struct dpdk_device *device,
         return device_refused(device, error, STATUS_IO, "does not start: %s", strerror(-result));
     }
     device->started = true;
+    char interface_name[NAME_BYTES];
+    copy_interface_name(device->name, interface_name);
+    device->kernel_index = if_nametoindex(interface_name); /* 0 for "": it rides on none */
     (void)rte_eth_stats_reset(device->port_id); /* a driver that cannot starts from zero anyway */
     return STATUS_OK;
 }
@@ -405,6 +410,28 @@ void dpdk_device_close(struct dpdk_device *device)
         if (device->made_here && described) { (void)rte_dev_remove(info.device); }
     }
     device->port_id = RTE_MAX_ETHPORTS;
+}
+
+/* Drivers on a kernel interface call their link up whatever becomes of that one: ask the kernel. */
+static bool kernel_interface_is_up(const struct dpdk_device *device)
+{
+    struct ifreq request = {0};
+    if (if_indextoname(device->kernel_index, request.ifr_name) == NULL) { return false; }
+    const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (any < 0) { return false; }
+    const bool asked = ioctl(any, SIOCGIFFLAGS, &request) == 0;
+    close(any);
+    const unsigned flags = (unsigned short)request.ifr_flags;
+    return asked && (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0;
+}
+
+bool dpdk_device_link_is_up(const struct dpdk_device *device, uint32_t *out_mbps)
+{
+    struct rte_eth_link link = {.link_status = RTE_ETH_LINK_DOWN};
+    const bool read = rte_eth_link_get_nowait(device->port_id, &link) == 0;
+    *out_mbps = link.link_speed;
+    if (!read || link.link_status != RTE_ETH_LINK_UP) { return false; }
+    return device->kernel_index == 0 || kernel_interface_is_up(device);
 }
 
 bool dpdk_device_loss_is_known(const struct dpdk_device *device)

@@ -32,7 +32,8 @@ struct dpdk_device {
     bool pci;
     uint16_t queue_pairs_max;
     struct mac mac;
-    int numa_node; /* -1: none */
+    int numa_node;         /* -1: none */
+    uint32_t kernel_index; /* of the kernel's interface that it rides on; 0: on none */
     /* after start */
     bool checksum_offload;
     bool rss;
@@ -60,6 +61,10 @@ MUST_CHECK enum status dpdk_device_take_mac(struct dpdk_device *device, const st
 
 /* After a failed start too. The caller frees the pools afterwards, not before. */
 void dpdk_device_close(struct dpdk_device *device);
+
+/* Asks for the link as it is now, and does not wait for it. A device on a kernel interface is down
+ * when that interface is down, gone, or another one by the same name. */
+bool dpdk_device_link_is_up(const struct dpdk_device *device, uint32_t *out_mbps);
 
 /* False: what the driver misses shows in no counter. */
 bool dpdk_device_loss_is_known(const struct dpdk_device *device);

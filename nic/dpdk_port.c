@@ -268,12 +268,9 @@ void dpdk_port_facts(const struct dpdk_port *port, struct dpdk_port_facts *out)
     out->rss = first->rss;
     for (size_t i = 0; i < port->device_count; i++) {
         const struct dpdk_device *const device = &port->devices[i];
-        struct rte_eth_link link = {.link_status = RTE_ETH_LINK_DOWN};
-        const bool read = rte_eth_link_get_nowait(device->port_id, &link) == 0;
         out->loss_known = out->loss_known && dpdk_device_loss_is_known(device);
         out->checksum_offload = out->checksum_offload && device->checksum_offload;
-        out->link_up = out->link_up && read && link.link_status == RTE_ETH_LINK_UP;
-        out->link_mbps = link.link_speed;
+        out->link_up = dpdk_device_link_is_up(device, &out->link_mbps) && out->link_up;
     }
 }
 
