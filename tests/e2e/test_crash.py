@@ -111,7 +111,7 @@ class TroubleOfServe(ApplianceTest):
         with sending.Load(LINES_PORT, rate=self.RATE) as load:
             time.sleep(0.5)
             for _ in range(3):
-                trouble(node)
+                trouble(node, load)
                 self.assertLess(node.status()["heartbeat_age_ns"], 1_000_000_000)
             load.stop()
 
@@ -126,31 +126,32 @@ class TroubleOfServe(ApplianceTest):
         wait_until("the follower to catch up", lambda: len(follower.entries()) == load.sent)
         self.assertEqual([offset for offset, _ in follower.entries()], list(range(load.sent)))
 
-    def stored_grows(self, node, seconds):
-        """Durable records grow by what comes in, serve or not."""
-        before = node.counters()["records_stored"]
+    def stored_grows(self, node, load, seconds):
+        """Durable records grow by what is sent, serve or not."""
+        before, sent_before = node.counters()["records_stored"], load.sent
         time.sleep(seconds)
-        grown = node.counters()["records_stored"] - before
-        self.assertGreater(grown, self.RATE * seconds / 3)
+        sent = load.sent - sent_before
+        wait_until("what was sent to be durable", lambda: node.counters()["records_stored"] - before >= sent / 2,
+                   seconds=5)
 
     def test_kill_9_of_serve(self):
-        def trouble(node):
+        def trouble(node, load):
             node.kill("serve")
-            self.stored_grows(node, 0.5)
+            self.stored_grows(node, load, 0.5)
             node.start_serve()
 
         self.check(trouble)
 
     def test_a_stopped_serve(self):
-        def trouble(node):
+        def trouble(node, load):
             node.signal("serve", signal.SIGSTOP)
-            self.stored_grows(node, 1.5)
+            self.stored_grows(node, load, 1.5)
             node.signal("serve", signal.SIGCONT)
 
         self.check(trouble)
 
     def test_serve_stops_in_order_while_ingest_runs(self):
-        def trouble(node):
+        def trouble(node, load):
             self.assertEqual(node.stop("serve"), 0)
             node.start_serve()
 
@@ -198,7 +199,7 @@ class Restarts(ApplianceTest):
     def test_sigterm_under_load_makes_everything_that_was_received_durable(self):
         node = self.appliance().start()
         with sending.Load(LINES_PORT, rate=15000):
-            time.sleep(1.5)
+            wait_until("some load", lambda: node.frames_received() > 5000, seconds=30)
             code = node.stop("ingest")
 
         self.assertEqual(code, 0)
@@ -206,7 +207,7 @@ class Restarts(ApplianceTest):
         self.assert_balanced(ledger)
         self.assertEqual(ledger["records"]["in_flight"], 0)
         self.assertEqual(ledger["records"]["stored"]["sum"], ledger["records"]["in"])
-        self.assertGreater(ledger["records"]["in"], 10000)
+        self.assertGreater(ledger["records"]["in"], 5000)
         self.assertEqual(len(consuming.entries("events")), ledger["records"]["in"])
 
     def test_the_log_is_all_that_a_restart_needs(self):
