@@ -189,14 +189,14 @@ static void read_section(const struct reading *reading, const struct config_key 
 
 /* ---- the module's face --------------------------------------------------------------- */
 
-static struct config *config_of_tree(struct yaml *yaml, const char *path,
+/* `errors_before` the tree was read: its errors count as ours. */
+static struct config *config_of_tree(struct yaml *yaml, const char *path, size_t errors_before,
                                      struct diagnostics *diagnostics)
 {
     if (yaml == NULL) { return NULL; }
 
     struct config *config = allocate_zeroed(1, sizeof *config);
     const struct yaml_node *const root = yaml_root(yaml);
-    const size_t errors_before = diagnostics_error_count(diagnostics);
     config->path = allocate_text(path);
     if (root->kind == YAML_MAP) {
         const struct reading reading = {config, diagnostics};
@@ -215,13 +215,16 @@ static struct config *config_of_tree(struct yaml *yaml, const char *path,
 
 struct config *config_load(const char *path, struct diagnostics *diagnostics)
 {
-    return config_of_tree(yaml_load(path, diagnostics), path, diagnostics);
+    const size_t errors_before = diagnostics_error_count(diagnostics);
+    return config_of_tree(yaml_load(path, diagnostics), path, errors_before, diagnostics);
 }
 
 struct config *config_load_text(const char *text, size_t len_bytes, const char *name,
                                 struct diagnostics *diagnostics)
 {
-    return config_of_tree(yaml_load_text(text, len_bytes, name, diagnostics), name, diagnostics);
+    const size_t errors_before = diagnostics_error_count(diagnostics);
+    struct yaml *const yaml = yaml_load_text(text, len_bytes, name, diagnostics);
+    return config_of_tree(yaml, name, errors_before, diagnostics);
 }
 
 static void free_strings(struct config_strings *strings)

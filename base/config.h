@@ -97,6 +97,7 @@ struct config {
     size_t topic_count;
 
     char *rules_path; /* absolute or relative to the working directory; NULL: no rules */
+    struct file_place rules_place; /* of the value of `rules` */
 
     struct {
         struct config_strings paths;

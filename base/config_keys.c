@@ -136,8 +136,7 @@ static const struct config_key keys[] = {
 
     {{"rules", "string", "", "", "",
       "File of filter and routing rules; a relative path starts at this file's folder."},
-     IN_CONFIG(rules_path),
-     config_read_rules_path},
+     .read = config_read_rules_path},
 
     {{"storage", "section", "", "", "-", "Where and how logs are written."}},
     {{"storage.paths", "list of strings", "1", "64", "-",

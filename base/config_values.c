@@ -138,7 +138,10 @@ static bool read_integer(const struct config_value *value, uint64_t *out)
                       config_value_name(value), text, *digits != '\0' ? digits : "0");
         return false;
     }
-    if (!config_parse_digits(text, out)) {
+    const bool digits_alone = text[strspn(text, "0123456789")] == '\0';
+    if (digits_alone && !config_parse_digits(text, out)) {
+        *out = UINT64_MAX; /* more than 64 bits: beyond every range */
+    } else if (!digits_alone) {
         config_refuse(value, "'%s' is '%s'; an integer is expected, in plain digits",
                       config_value_name(value), text);
         return false;
@@ -336,7 +339,21 @@ void config_read_topic(const struct config_value *value)
 
 /* ---- paths, devices, arguments ------------------------------------------------------- */
 
-static const char *absolute_path(const struct config_value *value)
+/* One spelling a directory: "//a/" is "/a". */
+static char *without_idle_slashes(const char *text)
+{
+    char *const path = allocate_text(text);
+    char *end = path;
+    for (; *text != '\0'; text++) {
+        if (*text != '/' || end == path || end[-1] != '/') { *end++ = *text; }
+    }
+    if (end > path + 1 && end[-1] == '/') { end--; }
+    *end = '\0';
+    return path;
+}
+
+/* The directory, to be freed; NULL when it was refused. */
+static char *absolute_path(const struct config_value *value)
 {
     const char *const text = config_value_text(value);
     if (text == NULL) { return NULL; }
@@ -345,13 +362,13 @@ static const char *absolute_path(const struct config_value *value)
                       text);
         return NULL;
     }
-    return text;
+    return without_idle_slashes(text);
 }
 
 void config_read_directory(const struct config_value *value)
 {
-    const char *const path = absolute_path(value);
-    if (path != NULL) { *(char **)value->field = allocate_text(path); }
+    char *const path = absolute_path(value);
+    if (path != NULL) { *(char **)value->field = path; }
 }
 
 void config_read_directories(const struct config_value *value)
@@ -360,24 +377,28 @@ void config_read_directories(const struct config_value *value)
     if (!is_list(value, 1, CONFIG_PATHS_MAX)) { return; }
     for (size_t i = 0; i < value->node->child_count; i++) {
         const struct config_value item = item_of(value, i);
-        const char *const path = absolute_path(&item);
+        char *const path = absolute_path(&item);
         if (path == NULL) { continue; }
         refuse_repeated(&item, path, paths);
         strings_add(paths, path);
+        free(path);
     }
 }
 
 void config_read_rules_path(const struct config_value *value)
 {
+    struct config *const config = value->field;
     const char *const text = config_value_text(value);
-    const char *const own = value->config->path;
+    const char *const own = config->path;
     if (text == NULL) { return; }
 
     const char *const slash = strrchr(own, '/');
     const int folder_len = text[0] == '/' || slash == NULL ? 0 : (int)(slash - own + 1);
     char *path = NULL;
     if (asprintf(&path, "%.*s%s", folder_len, own, text) < 0) { abort(); }
-    *(char **)value->field = path;
+    config->rules_path = path;
+    config->rules_place = value->node->place;
+    config->rules_place.file = own; /* the tree's copy goes with the tree */
 }
 
 /* 0000:3b:00.0, or 3b:00.0; DPDK takes arguments behind a comma. */

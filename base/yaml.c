@@ -1,9 +1,12 @@
 #include "base/yaml.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "base/allocate.h"
@@ -29,14 +32,16 @@ struct yaml {
     const struct yaml_node *root;
 };
 
-/* One reading of one file. A syntax error ends it; what else is wrong is said, and it goes on. */
+/* One reading of one file. A syntax error ends it; what else is wrong is said, and it goes on. The
+ * tree is of use unless a value is missing from it: that would only give errors of its own. */
 struct yaml_reading {
     struct yaml *yaml;
     struct diagnostics *diagnostics;
     yaml_parser_t parser;
     const char *text;
     size_t len_bytes;
-    bool broken; /* no further event can be had */
+    bool broken;     /* no further event can be had */
+    bool incomplete; /* some value could not be taken over */
 };
 
 struct yaml_items {
@@ -191,6 +196,7 @@ static const struct yaml_node *read_scalar(struct yaml_reading *reading, const y
     refuse_anchor_and_tag(reading, event, event->data.scalar.anchor, event->data.scalar.tag);
     if (memchr(text, '\0', len_bytes) != NULL) {
         diagnostics_error(reading->diagnostics, node->place, "a NUL character; text has none");
+        reading->incomplete = true;
     }
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     node->text = yaml_keep_text(reading->yaml, text, len_bytes);
@@ -203,6 +209,7 @@ static const struct yaml_node *read_alias(struct yaml_reading *reading, const ya
     diagnostics_error(reading->diagnostics, node->place,
                       "alias '*%s' is not accepted here; write the value out",
                       event->data.alias.anchor);
+    reading->incomplete = true;
     node->text = "";
     return node;
 }
@@ -283,6 +290,7 @@ static const struct yaml_node *read_map(struct yaml_reading *reading, const yaml
         if (key->kind != YAML_SCALAR) {
             diagnostics_error(reading->diagnostics, key->place,
                               "a list or map as a key; a key is a word");
+            reading->incomplete = true;
             continue;
         }
         items_add(&keys, key);
@@ -356,7 +364,6 @@ struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name
     struct yaml *const yaml = allocate_zeroed(1, sizeof *yaml);
     struct yaml_reading reading = {
         .yaml = yaml, .diagnostics = diagnostics, .text = text, .len_bytes = len_bytes};
-    const size_t errors_before = diagnostics_error_count(diagnostics);
     yaml->name = yaml_keep_text(yaml, name, strlen(name));
 
     if (yaml_parser_initialize(&reading.parser) != 1) { abort(); } /* out of memory only */
@@ -364,7 +371,7 @@ struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name
     read_stream(&reading);
     yaml_parser_delete(&reading.parser);
 
-    if (diagnostics_error_count(diagnostics) > errors_before) {
+    if (reading.broken || reading.incomplete) {
         yaml_destroy(yaml);
         return NULL;
     }
@@ -397,30 +404,57 @@ static bool read_whole_file(FILE *file, char **out, size_t *out_len_bytes)
     return true;
 }
 
-bool yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes,
-                    struct diagnostics *diagnostics)
+static char *why_not(const char *what, const char *why)
 {
-    const struct file_place whole_file = {path, 0, 0};
-    FILE *const file = fopen(path, "rbe");
-    if (file == NULL) {
-        diagnostics_error(diagnostics, whole_file, "cannot be opened: %s", strerror(errno));
-        return false;
-    }
+    char *text = NULL;
+    if (asprintf(&text, "%s: %s", what, why) < 0) { abort(); }
+    return text;
+}
 
-    const bool whole = read_whole_file(file, out_text, out_len_bytes);
-    const int error = errno;
-    fclose(file);
-    if (!whole) {
-        diagnostics_error(diagnostics, whole_file, "cannot be read: %s", strerror(error));
+/* Without O_NONBLOCK opening a FIFO would wait for its writer. */
+static char *open_regular_file(const char *path, FILE **out)
+{
+    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0) { return why_not("cannot be opened", strerror(errno)); }
+
+    struct stat facts;
+    char *why = NULL;
+    if (fstat(file, &facts) != 0) {
+        why = why_not("cannot be read", strerror(errno));
+    } else if (S_ISDIR(facts.st_mode)) {
+        why = why_not("cannot be read", "it is a directory; name a file in it");
+    } else if (!S_ISREG(facts.st_mode)) {
+        why = why_not("cannot be read", "it is no regular file");
     }
-    return whole;
+    *out = why == NULL ? fdopen(file, "rb") : NULL;
+    if (*out != NULL) { return NULL; }
+    if (why == NULL) { why = why_not("cannot be read", strerror(errno)); }
+    close(file);
+    return why;
+}
+
+char *yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes)
+{
+    FILE *file;
+    char *why = open_regular_file(path, &file);
+    if (why != NULL) { return why; }
+    if (!read_whole_file(file, out_text, out_len_bytes)) {
+        why = why_not("cannot be read", strerror(errno));
+    }
+    fclose(file);
+    return why;
 }
 
 struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics)
 {
     char *text = NULL;
     size_t len_bytes = 0;
-    if (!yaml_read_file(path, &text, &len_bytes, diagnostics)) { return NULL; }
+    char *const why = yaml_read_file(path, &text, &len_bytes);
+    if (why != NULL) {
+        diagnostics_error(diagnostics, (struct file_place){path, 0, 0}, "%s", why);
+        free(why);
+        return NULL;
+    }
     struct yaml *const yaml = yaml_load_text(text, len_bytes, path, diagnostics);
     free(text);
     return yaml;

@@ -35,13 +35,15 @@ struct yaml_node {
 
 struct yaml; /* opaque */
 
-/* Reads `path` (at most 16 MiB). NULL when it cannot be read or is no acceptable YAML: then
- * `diagnostics` says why. The root of an empty file is an empty map. */
+/* Reads `path` (a regular file of at most 16 MiB). NULL when it cannot be read or has no whole
+ * tree: then `diagnostics` says why. The root of an empty file is an empty map. A repeated key, an
+ * anchor or a tag is an error that leaves the tree whole: it is returned, so that the caller's own
+ * errors are told in the same run. Callers decide by the error count. */
 struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics);
 /* The file's bytes as they are (at most 16 MiB), for who needs them beside the tree; the caller
- * frees them. False, and `diagnostics` says why, when it cannot be read. */
-MUST_CHECK bool yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes,
-                               struct diagnostics *diagnostics);
+ * frees them. NULL when it was read; else why not ("cannot be opened: ..."), for the caller to
+ * free. Waits for nobody: what is no regular file is refused. */
+MUST_CHECK char *yaml_read_file(const char *path, char **out_text, size_t *out_len_bytes);
 /* The same for text in memory; `name` stands for the file in messages. The tree keeps no pointer to
  * either. */
 struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name,
@@ -50,7 +52,8 @@ void yaml_destroy(struct yaml *yaml);
 
 const struct yaml_node *yaml_root(const struct yaml *yaml);
 
-/* The value of `key` in a map, NULL when it has none (or is no map). */
+/* The value of `key` in a map, the first of a repeated one; NULL when it has none (or is no map).
+ */
 const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *key);
 
 /* The candidate nearest to `word` by edit distance, NULL when none is near: "did you mean". */

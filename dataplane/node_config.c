@@ -21,7 +21,8 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
         .listener_topics = listener_topics,
         .listener_count = config->listener_count,
     };
-    struct rule_set *const rules = rules_load(config->rules_path, &world, diagnostics);
+    struct rule_set *const rules =
+        rules_load(config->rules_path, config->rules_place, &world, diagnostics);
     free(listener_topics);
     free(topics);
     return rules;

@@ -24,6 +24,58 @@ const char *rule_field_name(int field)
     }
 }
 
+static int on_probe_match(unsigned id, unsigned long long from, unsigned long long to,
+                          unsigned flags, void *context)
+{
+    (void)id, (void)from, (void)to, (void)flags;
+    *(bool *)context = true;
+    return 0;
+}
+
+/* Whether the pattern alone finds something in each of a few records that have nothing in common. A
+ * refusal by Hyperscan is for rules_compile to say. */
+static bool matches_all_probes(const char *translated)
+{
+    static const char newline[1] = "\n";
+    static const char letter[1] = "a";
+    char every_byte[256];
+    for (size_t i = 0; i < sizeof every_byte; i++) { every_byte[i] = (char)i; }
+    const struct bytes probes[] = {bytes_of(every_byte, sizeof every_byte), bytes_of(newline, 1),
+                                   bytes_of(letter, 1)};
+
+    hs_database_t *database = NULL;
+    hs_scratch_t *scratch = NULL;
+    hs_compile_error_t *refusal = NULL;
+    bool all = hs_compile(translated, PATTERN_FLAGS, HS_MODE_BLOCK, NULL, &database, &refusal) ==
+                   HS_SUCCESS &&
+               hs_alloc_scratch(database, &scratch) == HS_SUCCESS;
+    for (size_t i = 0; i < ARRAY_COUNT(probes) && all; i++) {
+        bool matched = false;
+        const hs_error_t error =
+            hs_scan(database, (const char *)probes[i].at, (unsigned)probes[i].len_bytes, 0, scratch,
+                    on_probe_match, &matched);
+        all = error == HS_SUCCESS && matched;
+    }
+    hs_free_compile_error(refusal);
+    (void)hs_free_scratch(scratch); /* both refuse only one in use; NULL is fine */
+    (void)hs_free_database(database);
+    return all;
+}
+
+/* 'x*' also matches no x at all, wherever it looks: hardly what was meant. */
+static void warn_of_idle_pattern(const char *pattern, struct file_place place,
+                                 struct diagnostics *diagnostics)
+{
+    if (strcmp(pattern, ".*") == 0) { return; } /* how to say "every record" */
+    char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
+    if (pattern_translate(pattern, translated) == PATTERN_OK && matches_all_probes(translated)) {
+        diagnostics_warning(diagnostics, place,
+                            "the pattern matches every record, as it also matches nothing at all; "
+                            "say '.*' if that is meant");
+    }
+    free(translated);
+}
+
 void rules_check_pattern(const char *pattern, struct file_place place,
                          struct diagnostics *diagnostics)
 {
@@ -41,6 +93,8 @@ void rules_check_pattern(const char *pattern, struct file_place place,
     hs_compile_error_t *refusal = NULL;
     if (hs_expression_info(pattern, PATTERN_FLAGS, &info, &refusal) != HS_SUCCESS) {
         diagnostics_error(diagnostics, place, "bad pattern: %s", refusal->message);
+    } else if (info->min_width == 0) {
+        warn_of_idle_pattern(pattern, place, diagnostics);
     }
     hs_free_compile_error(refusal);
     free(info);

@@ -43,7 +43,8 @@ struct rules_source {
     uint64_t epoch;
 };
 
-/* Says what is wrong with one pattern, if anything: cheap, compiles nothing. */
+/* Says what is wrong with one pattern, if anything, and warns of one that matches every record and
+ * is not '.*'. Cheap: compiles only what could match the empty record. */
 void rules_check_pattern(const char *pattern, struct file_place place,
                          struct diagnostics *diagnostics);
 

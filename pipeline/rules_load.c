@@ -1,6 +1,7 @@
 #include "pipeline/rules_load.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,14 +46,42 @@ static bool words_have(const char *const *words, size_t count, const char *word)
     return false;
 }
 
-/* "syslog.host" means "syslog.hostname", however few letters another name is away. */
+/* "syslog.host" means "syslog.hostname" and "syslog.appname" means "syslog.app", however few
+ * letters another name is away. Of a name that is longer, half must be right. */
 static const char *nearest_word(const char *word, const char *const *known, size_t known_count)
 {
     const size_t word_bytes = strlen(word);
     for (size_t i = 0; i < known_count && word_bytes > 0; i++) {
         if (strncmp(known[i], word, word_bytes) == 0) { return known[i]; }
     }
-    return yaml_nearest(word, known, known_count);
+
+    const char *front = NULL;
+    size_t front_bytes = word_bytes / 2;
+    for (size_t i = 0; i < known_count; i++) {
+        const size_t known_bytes = strlen(known[i]);
+        if (known_bytes <= front_bytes || strncmp(known[i], word, known_bytes) != 0) { continue; }
+        front = known[i];
+        front_bytes = known_bytes;
+    }
+    return front != NULL ? front : yaml_nearest(word, known, known_count);
+}
+
+enum { LISTED_BYTES = 256 };
+
+/* "value, key, syslog.facility"; what is beyond the room becomes "...". */
+static const char *list_words(const char *const *words, size_t count, char out[LISTED_BYTES])
+{
+    size_t used_bytes = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        const size_t word_bytes = strlen(words[i]);
+        if (word_bytes > LISTED_BYTES - used_bytes - sizeof ", , ...") {
+            strcpy(out + used_bytes, i > 0 ? ", ..." : "...");
+            break;
+        }
+        used_bytes += (size_t)sprintf(out + used_bytes, "%s%s", i > 0 ? ", " : "", words[i]);
+    }
+    return out;
 }
 
 static void refuse_unknown(const struct rules_reading *reading, struct file_place place,
@@ -64,7 +93,10 @@ static void refuse_unknown(const struct rules_reading *reading, struct file_plac
         diagnostics_error(reading->diagnostics, place, "no such %s: '%s'; did you mean '%s'?",
                           of_what, word, nearest);
     } else {
-        diagnostics_error(reading->diagnostics, place, "no such %s: '%s'", of_what, word);
+        char list[LISTED_BYTES];
+        diagnostics_error(reading->diagnostics, place, "no such %s: '%s'; there %s %s", of_what,
+                          word, known_count == 1 ? "is" : "are",
+                          list_words(known, known_count, list));
     }
 }
 
@@ -397,8 +429,8 @@ struct rule_set *rules_load_text(const char *text, size_t len_bytes, const char 
     return rules;
 }
 
-struct rule_set *rules_load(const char *path, const struct rules_world *world,
-                            struct diagnostics *diagnostics)
+struct rule_set *rules_load(const char *path, struct file_place named_at,
+                            const struct rules_world *world, struct diagnostics *diagnostics)
 {
     if (path == NULL) {
         struct rules_reading reading = {
@@ -408,7 +440,12 @@ struct rule_set *rules_load(const char *path, const struct rules_world *world,
 
     char *text = NULL;
     size_t len_bytes = 0;
-    if (!yaml_read_file(path, &text, &len_bytes, diagnostics)) { return NULL; }
+    char *const why = yaml_read_file(path, &text, &len_bytes);
+    if (why != NULL) {
+        diagnostics_error(diagnostics, named_at, "rules: %s %s", path, why);
+        free(why);
+        return NULL;
+    }
     struct rule_set *const rules = rules_load_text(text, len_bytes, path, world, diagnostics);
     free(text);
     return rules;

@@ -21,9 +21,10 @@ struct rules_world {
     size_t listener_count;
 };
 
-/* `path` NULL: no rules file; then every listener needs a topic. NULL on any error. */
-struct rule_set *rules_load(const char *path, const struct rules_world *world,
-                            struct diagnostics *diagnostics);
+/* `path` NULL: no rules file; then every listener needs a topic. `named_at`: where the
+ * configuration names it, for a file that cannot be read. NULL on any error. */
+struct rule_set *rules_load(const char *path, struct file_place named_at,
+                            const struct rules_world *world, struct diagnostics *diagnostics);
 
 /* The same from text, for tests and fuzzing. */
 struct rule_set *rules_load_text(const char *text, size_t len_bytes, const char *name,

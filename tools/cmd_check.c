@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/compiler.h"
 #include "dataplane/node_config.h"
@@ -45,7 +44,7 @@ static void report_as_json(json_t *report, const char *path, bool ok,
 static int check_file(const char *path, json_t *report)
 {
     struct diagnostics *const diagnostics = diagnostics_create();
-    const bool readable = access(path, R_OK) == 0;
+    const bool readable = command_can_read(path);
     const bool ok = is_acceptable(path, diagnostics);
 
     if (report != NULL) {

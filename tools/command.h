@@ -4,6 +4,7 @@
  * stderr, and returns the process's exit code. penstock.c has the table. */
 #pragma once
 
+#include <stdbool.h>
 #include <sysexits.h>
 
 #include "base/compiler.h"
@@ -37,6 +38,9 @@ extern const struct command command_log;
 
 /* To stdout; returns COMMAND_OK. */
 int command_help(const struct command *command);
+
+/* Whether `path` is a regular file that this process may read: else COMMAND_UNREADABLE. */
+bool command_can_read(const char *path);
 
 /* One line to stderr; returns COMMAND_USAGE. getopt has said what is wrong. */
 int command_misused(const struct command *command);

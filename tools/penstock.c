@@ -31,6 +31,10 @@ static int print_version(void)
 static int refuse_unknown(const char *name)
 {
     const char *names[ARRAY_COUNT(commands)];
+    if (name[0] == '-') {
+        fprintf(stderr, "penstock: unknown option '%s'; a command comes first\n", name);
+        return COMMAND_USAGE;
+    }
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) { names[i] = commands[i]->name; }
 
     const char *const nearest = yaml_nearest(name, names, ARRAY_COUNT(names));

@@ -1,11 +1,12 @@
 #include "tools/runtime_view.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/allocate.h"
 #include "base/clock.h"
@@ -115,6 +116,13 @@ static void sample_partition(const struct runtime_view *view, size_t index,
     if (out->has_stats) { memcpy(&out->stats, view->stats[index].at, sizeof out->stats); }
 }
 
+/* A killed process leaves its last heartbeat behind. EPERM: alive, and another user's. */
+static bool process_is_gone(uint32_t pid)
+{
+    if (pid == 0 || pid > INT32_MAX) { return false; } /* none was written: the heartbeat decides */
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
 void runtime_sample_take(const struct runtime_view *view, struct runtime_sample *out)
 {
     const struct root_page *const root = root_of(view);
@@ -125,6 +133,7 @@ void runtime_sample_take(const struct runtime_view *view, struct runtime_sample 
     out->heartbeat_ns = atomic_load_explicit(&root->heartbeat_ns, memory_order_relaxed);
     out->started_ns = atomic_load_explicit(&root->started_ns, memory_order_relaxed);
     out->pid = atomic_load_explicit(&root->pid, memory_order_relaxed);
+    out->process_gone = process_is_gone(out->pid);
     out->worker_count = atomic_load_explicit(&root->worker_count, memory_order_relaxed);
     out->has_node = view->node.at != NULL;
     if (out->has_node) { memcpy(&out->node, view->node.at, sizeof out->node); }
@@ -148,7 +157,7 @@ void runtime_sample_free(struct runtime_sample *sample)
 
 bool runtime_sample_is_running(const struct runtime_sample *sample)
 {
-    if (sample->state == ROOT_STATE_STOPPED) { return false; }
+    if (sample->state == ROOT_STATE_STOPPED || sample->process_gone) { return false; }
     return sample->taken_ns - sample->heartbeat_ns < ROOT_HEARTBEAT_STALE_NS;
 }
 
@@ -182,7 +191,7 @@ char *runtime_directory_find(const char *config_path, const char *directory, int
     struct config *const config = config_load(path, diagnostics);
     char *const found = config != NULL ? allocate_text(config->runtime) : NULL;
     if (found == NULL) { diagnostics_print(diagnostics, stderr); }
-    *out_code = access(path, R_OK) == 0 ? COMMAND_BAD_FILE : COMMAND_UNREADABLE;
+    *out_code = command_can_read(path) ? COMMAND_BAD_FILE : COMMAND_UNREADABLE;
     config_destroy(config);
     diagnostics_destroy(diagnostics);
     return found;

@@ -45,6 +45,7 @@ struct runtime_sample {
     uint64_t heartbeat_ns;
     uint64_t started_ns;
     uint32_t pid;
+    bool process_gone; /* no process has that pid; false when the page has none */
     uint32_t worker_count;
     bool has_node;
     struct node_page node;
@@ -55,7 +56,8 @@ struct runtime_sample {
 void runtime_sample_take(const struct runtime_view *view, struct runtime_sample *out);
 void runtime_sample_free(struct runtime_sample *sample);
 
-/* Whether penstock-ingest was alive when the sample was taken: not stopped, heartbeat not stale. */
+/* Whether penstock-ingest was alive when the sample was taken: not stopped, its process there, its
+ * heartbeat not stale (which alone tells of a process that hangs, or of a pid taken over). */
 bool runtime_sample_is_running(const struct runtime_sample *sample);
 
 /* "running", "recovering", ..., or "not running" */

@@ -1,6 +1,8 @@
 #include "base/yaml.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -90,6 +92,7 @@ TEST(Yaml, AMissingKeyIsNullAndSoIsAKeyOfAList)
 struct Refusal {
     const char *text;
     const char *message;
+    bool tree_is_whole = false; // the caller goes on, and counts the error
 };
 
 class RefusedYaml : public testing::TestWithParam<Refusal> {};
@@ -98,7 +101,7 @@ TEST_P(RefusedYaml, SaysWhereAndWhy)
 {
     const Reading reading(GetParam().text);
 
-    ASSERT_TRUE(reading.Refused());
+    EXPECT_EQ(reading.Refused(), !GetParam().tree_is_whole);
     ASSERT_EQ(reading.Count(), 1U);
     EXPECT_EQ(reading.Message(0), GetParam().message);
 }
@@ -106,10 +109,12 @@ TEST_P(RefusedYaml, SaysWhereAndWhy)
 INSTANTIATE_TEST_SUITE_P(
     Texts, RefusedYaml,
     testing::Values(
-        Refusal{"a: 1\nb: 2\na: 3\n", "3:1: key 'a' a second time; the first is on line 1"},
-        Refusal{"a: &x 1\n", "1:4: anchor '&x' is not accepted here; write the value out"},
-        Refusal{"a: !!int 1\n", "1:4: tag 'tag:yaml.org,2002:int' is not accepted here; quote the "
-                                "value if it is text"},
+        Refusal{"a: 1\nb: 2\na: 3\n", "3:1: key 'a' a second time; the first is on line 1", true},
+        Refusal{"a: &x 1\n", "1:4: anchor '&x' is not accepted here; write the value out", true},
+        Refusal{"a: !!int 1\n",
+                "1:4: tag 'tag:yaml.org,2002:int' is not accepted here; quote the "
+                "value if it is text",
+                true},
         Refusal{"a: 1\n---\nb: 2\n", "2:1: a second document; a file holds one"},
         Refusal{"? [a]\n: 1\n", "1:3: a list or map as a key; a key is a word"},
         Refusal{"a: \"x\\0y\"\n", "1:4: a NUL character; text has none"},
@@ -161,7 +166,31 @@ TEST(Yaml, AFolderCannotBeReadAndSaysSo)
     EXPECT_EQ(yaml_load("/", diagnostics.get()), nullptr);
 
     ASSERT_EQ(diagnostics_count(diagnostics.get()), 1U);
-    EXPECT_STREQ(diagnostics_at(diagnostics.get(), 0)->text, "cannot be read: Is a directory");
+    EXPECT_STREQ(diagnostics_at(diagnostics.get(), 0)->text,
+                 "cannot be read: it is a directory; name a file in it");
+}
+
+TEST(Yaml, AFifoIsRefusedAndNotWaitedFor)
+{
+    const std::string path = testing::TempDir() + "/yaml_test_fifo_" + std::to_string(getpid());
+    const std::unique_ptr<struct diagnostics, decltype(&diagnostics_destroy)> diagnostics(
+        diagnostics_create(), diagnostics_destroy);
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+
+    EXPECT_EQ(yaml_load(path.c_str(), diagnostics.get()), nullptr);
+    remove(path.c_str());
+
+    ASSERT_EQ(diagnostics_count(diagnostics.get()), 1U);
+    EXPECT_STREQ(diagnostics_at(diagnostics.get(), 0)->text,
+                 "cannot be read: it is no regular file");
+}
+
+TEST(Yaml, ARepeatedKeyHasItsFirstValue)
+{
+    const Reading reading("a: 1\na: 2\n");
+    ASSERT_FALSE(reading.Refused());
+
+    EXPECT_STREQ(yaml_map_get(&reading.Root(), "a")->text, "1");
 }
 
 TEST(Yaml, AFileOfSixteenMebibytesIsReadAndOneByteMoreRefused)

@@ -77,7 +77,9 @@ TEST_F(NodeConfig, ARulesFileThatIsNotThereIsAnError)
 {
     EXPECT_FALSE(Load(", topic: events", "rules: none.yaml\n"));
 
-    EXPECT_EQ(diagnostics_at(diagnostics_, 0)->place.file, folder_ + "/none.yaml");
+    EXPECT_EQ(diagnostics_at(diagnostics_, 0)->place.file, folder_ + "/p.yaml");
+    EXPECT_EQ(diagnostics_at(diagnostics_, 0)->place.line, 7U);
+    EXPECT_EQ(diagnostics_at(diagnostics_, 0)->place.column, 8U);
 }
 
 TEST_F(NodeConfig, DoesNotLookAtRulesBelowABrokenConfiguration)

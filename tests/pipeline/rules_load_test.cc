@@ -13,6 +13,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+constexpr struct file_place kNamedAt = {"penstock.yaml", 14, 8};
+
 TEST(RulesLoad, KeepsNamesAndCountInFileOrder)
 {
     const Loaded loaded = Load("rules:\n"
@@ -52,7 +54,7 @@ TEST(RulesLoad, ReadsAFile)
     const struct rules_world world = World(listeners);
     struct diagnostics *const diagnostics = diagnostics_create();
 
-    const RuleSet rules(rules_load(path.c_str(), &world, diagnostics));
+    const RuleSet rules(rules_load(path.c_str(), kNamedAt, &world, diagnostics));
 
     EXPECT_THAT(ErrorsOf(diagnostics), IsEmpty());
     ASSERT_NE(rules, nullptr);
@@ -61,15 +63,42 @@ TEST(RulesLoad, ReadsAFile)
     std::remove(path.c_str());
 }
 
+Errors WarningsOfPattern(const std::string &pattern)
+{
+    const Loaded loaded =
+        Load("rules:\n  - { name: a, when: '" + pattern + "', do: drop }\ndefault: drop\n");
+    EXPECT_NE(loaded.rules, nullptr) << pattern;
+    return loaded.errors;
+}
+
+TEST(RulesLoad, WarnsOfAPatternThatMatchesEveryRecord)
+{
+    const auto warning = ElementsAre("2:22: the pattern matches every record, as it also matches "
+                                     "nothing at all; say '.*' if that is meant");
+
+    EXPECT_THAT(WarningsOfPattern("x*"), warning);
+    EXPECT_THAT(WarningsOfPattern("^x?"), warning);
+    EXPECT_THAT(WarningsOfPattern("GET|"), warning);
+}
+
+TEST(RulesLoad, WarnsNotOfTheEmptyRecordAloneNorOfDotStar)
+{
+    EXPECT_THAT(WarningsOfPattern("^$"), IsEmpty());
+    EXPECT_THAT(WarningsOfPattern("^x*$"), IsEmpty());
+    EXPECT_THAT(WarningsOfPattern("x+"), IsEmpty());
+    EXPECT_THAT(WarningsOfPattern(".*"), IsEmpty());
+}
+
 TEST(RulesLoad, SaysThatAFileIsNotThere)
 {
     const std::vector<int32_t> listeners = {EVENTS};
     const struct rules_world world = World(listeners);
     struct diagnostics *const diagnostics = diagnostics_create();
 
-    EXPECT_EQ(rules_load("/nowhere/rules.yaml", &world, diagnostics), nullptr);
+    EXPECT_EQ(rules_load("/nowhere/rules.yaml", kNamedAt, &world, diagnostics), nullptr);
     EXPECT_THAT(ErrorsOf(diagnostics),
-                ElementsAre("0:0: cannot be opened: No such file or directory"));
+                ElementsAre("14:8: rules: /nowhere/rules.yaml cannot be opened: No such file or "
+                            "directory"));
     diagnostics_destroy(diagnostics);
 }
 
@@ -81,12 +110,12 @@ TEST(RulesLoad, WithoutAFileTheEpochIsZeroAndEveryListenerNeedsATopic)
     const struct rules_world bad_world = World(bad);
     struct diagnostics *const diagnostics = diagnostics_create();
 
-    const RuleSet rules(rules_load(nullptr, &good_world, diagnostics));
+    const RuleSet rules(rules_load(nullptr, kNamedAt, &good_world, diagnostics));
     ASSERT_NE(rules, nullptr);
     EXPECT_EQ(rule_set_epoch(rules.get()), 0U);
     EXPECT_EQ(rule_set_rule_count(rules.get()), 0U);
 
-    EXPECT_EQ(rules_load(nullptr, &bad_world, diagnostics), nullptr);
+    EXPECT_EQ(rules_load(nullptr, kNamedAt, &bad_world, diagnostics), nullptr);
     EXPECT_THAT(ErrorsOf(diagnostics),
                 ElementsAre(HasSubstr("listeners[1] has no topic, and there is no rules file")));
     diagnostics_destroy(diagnostics);
@@ -127,7 +156,9 @@ const Mistake mistakes[] = {
     {"UnknownTopLevelKey",
      "rulez: []\n",
      {"1:1: no such key of a rules file: 'rulez'; did you mean 'rules'?"}},
-    {"NothingNear", "xyzzy: 1\n", {"1:1: no such key of a rules file: 'xyzzy'"}},
+    {"NothingNear",
+     "xyzzy: 1\n",
+     {"1:1: no such key of a rules file: 'xyzzy'; there are rules, default"}},
     {"UnknownTopic",
      "rules:\n  - { name: a, when: x, do: { route: payment } }\n",
      {"2:38: no such topic: 'payment'; did you mean 'payments'?"}},
@@ -137,6 +168,18 @@ const Mistake mistakes[] = {
     {"MisspeltField",
      "rules:\n  - { name: a, when: { field: syslog.hostnam, match: x }, do: drop }\n",
      {"2:31: no such field: 'syslog.hostnam'; did you mean 'syslog.hostname'?"}},
+    {"FieldTooLong",
+     "rules:\n  - { name: a, when: { field: syslog.appname, match: x }, do: drop }\n",
+     {"2:31: no such field: 'syslog.appname'; did you mean 'syslog.app'?"}},
+    {"UnknownField",
+     "rules:\n  - { name: a, when: { field: colour, match: x }, do: drop }\n",
+     {"2:31: no such field: 'colour'; there are value, key, syslog.facility, syslog.severity, "
+      "syslog.version, syslog.timestamp, syslog.hostname, syslog.app, syslog.procid, syslog.msgid, "
+      "syslog.sd"}},
+    {"RepeatedKeyHidesNothing",
+     "rules:\n  - { name: a, name: b, when: x, do: { route: payment } }\n",
+     {"2:16: key 'name' a second time; the first is on line 2",
+      "2:47: no such topic: 'payment'; did you mean 'payments'?"}},
     {"TopicTwiceInARoute",
      "rules:\n  - { name: a, when: x, do: { route: [events, audit, events] } }\n",
      {"2:54: topic 'events' is in this route already"}},
@@ -198,7 +241,9 @@ const Mistake mistakes[] = {
      "rules:\n  - { name: a, when: '(', do: drop }\n  - { name: a, when: x, do: { route: nope } }\n"
      "  - { when: x, do: drop }\n",
      {"2:22: bad pattern: Missing close parenthesis for group started at index 0.",
-      "3:13: the name 'a' is taken by the rule at line 2", "3:38: no such topic: 'nope'",
+      "3:13: the name 'a' is taken by the rule at line 2",
+      "3:38: no such topic: 'nope'; there are events, payments, audit, topic-3, topic-4, topic-5, "
+      "topic-6, topic-7, topic-8",
       "4:5: a rule without 'name'"}},
 };
 

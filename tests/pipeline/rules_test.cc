@@ -21,7 +21,7 @@ struct Record {
 
 struct verdict Judge(const Loaded &loaded, const Record &record)
 {
-    EXPECT_EQ(loaded.errors, std::vector<std::string>{});
+    EXPECT_NE(loaded.rules, nullptr) << testing::PrintToString(loaded.errors);
     struct rule_scratch *scratch = nullptr;
     EXPECT_EQ(rule_scratch_create(loaded.rules.get(), &scratch), STATUS_OK);
     const RuleScratch owner(scratch);

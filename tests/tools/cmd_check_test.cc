@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -97,6 +98,30 @@ TEST_F(Check, TheRulesAreCheckedWithTheFileThatNamesThem)
     EXPECT_EQ(wrong.code, 78);
     EXPECT_EQ(wrong.out.rfind(rules + ":2:", 0), 0U) << wrong.out;
     EXPECT_EQ(right.code, 0) << right.out;
+}
+
+TEST_F(Check, AMissingRulesFileIsToldWhereItIsNamed)
+{
+    const std::string path = File("p.yaml", std::string(kGood) + "rules: r.yaml\n");
+
+    const PenstockRun run = Penstock("check " + path);
+
+    EXPECT_EQ(run.code, 78);
+    EXPECT_EQ(run.out, path + ":7:8: error: rules: " + folder_ +
+                           "/r.yaml cannot be opened: No such file or directory\n");
+}
+
+TEST_F(Check, AFolderOrAFifoCannotBeRead)
+{
+    const std::string fifo = folder_ + "/fifo";
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+
+    const PenstockRun of_folder = Penstock("check " + folder_);
+    const PenstockRun of_fifo = Penstock("check " + fifo);
+
+    EXPECT_EQ(of_folder.code, 66);
+    EXPECT_EQ(of_fifo.code, 66);
+    EXPECT_EQ(of_fifo.out, fifo + ": error: cannot be read: it is no regular file\n");
 }
 
 TEST_F(Check, WithoutAFileIsAMisuse) { EXPECT_EQ(Penstock("check").code, 64); }

@@ -189,7 +189,7 @@ TEST(Ledger, FindsTheRuntimeDirectoryInTheConfiguration)
 
     EXPECT_EQ(Penstock("ledger -c " + config).code, 0);
     EXPECT_EQ(Penstock("ledger -c " + pages.Folder() + "/none.yaml").code, 66);
-    EXPECT_EQ(Penstock("ledger -c " + pages.Folder()).code, 78);
+    EXPECT_EQ(Penstock("ledger -c " + pages.Folder()).code, 66);
 }
 
 } // namespace

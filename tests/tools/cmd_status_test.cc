@@ -36,7 +36,9 @@ TEST(Status, OfARunningNodeShowsItsStateAndItsWorkers)
     const PenstockRun run = Status(pages, "");
 
     EXPECT_EQ(run.code, 0);
-    EXPECT_TRUE(Contains(run.out, "edge-17: running, incarnation 7, pid 4242")) << run.out;
+    EXPECT_TRUE(Contains(run.out, "edge-17: running, incarnation 7, pid " +
+                                      std::to_string(pages.Root().pid)))
+        << run.out;
     EXPECT_TRUE(Contains(run.out, "25.0%")) << run.out;
     EXPECT_TRUE(Contains(run.out, "1.50 k")) << run.out;
     EXPECT_TRUE(Contains(run.out, "3.00 ms")) << run.out;
@@ -54,6 +56,30 @@ TEST(Status, OfADeadNodeSaysSoAndShowsTheLastValues)
     EXPECT_EQ(run.code, 1);
     EXPECT_TRUE(Contains(run.out, "edge-17: not running")) << run.out;
     EXPECT_TRUE(Contains(run.out, "1.50 k")) << run.out;
+}
+
+TEST(Status, OfAKilledNodeSaysSoWhileItsHeartbeatIsFresh)
+{
+    RuntimePages pages(1);
+    const pid_t killed = fork();
+    if (killed == 0) { _exit(0); }
+    ASSERT_EQ(waitpid(killed, nullptr, 0), killed); // from here on there is none of that pid
+    pages.Root().pid = static_cast<uint32_t>(killed);
+
+    const PenstockRun run = Status(pages, "");
+
+    EXPECT_EQ(run.code, 1);
+    EXPECT_TRUE(Contains(run.out, "edge-17: not running")) << run.out;
+}
+
+TEST(Status, NamesTheOptionThatItDoesNotKnow)
+{
+    RuntimePages pages(1);
+
+    const PenstockRun run = Status(pages, "--bogus");
+
+    EXPECT_EQ(run.code, 64);
+    EXPECT_TRUE(Contains(run.out, "'--bogus'")) << run.out;
 }
 
 TEST(Status, OfANodeThatLeftInOrderIsStopped)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +28,7 @@ class RuntimePages {
         Root().partition_count = partition_count;
         Root().state = ROOT_STATE_RUNNING;
         Root().incarnation = 7;
-        Root().pid = 4242;
+        Root().pid = static_cast<uint32_t>(getpid());
         Root().heartbeat_ns = clock_mono_ns();
         Root().started_ns = Root().heartbeat_ns;
         for (uint32_t i = 0; i < partition_count; i++) {
