@@ -90,7 +90,8 @@ enum kafka_turn kafka_request_resume(struct kafka_request *request, uint64_t now
                                      bool must_answer)
 {
     request->now_ns = now_ns;
-    if (must_answer || now_ns >= request->deadline_ns) { request->waited = true; }
+    const bool is_late = request->deadline_ns != 0 && now_ns >= request->deadline_ns;
+    if (must_answer || is_late) { request->waited = true; }
     return take_step(request);
 }
 

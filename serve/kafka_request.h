@@ -50,7 +50,8 @@ struct kafka_list_offsets {
     bool in_topic;
     int32_t topics_left;
     int32_t partitions_left;
-    int32_t topic; /* as reader_topic_find */
+    int32_t topic;         /* as reader_topic_find */
+    uint64_t behind_fence; /* where this partition's search goes on; 0: no fence was met */
 };
 
 struct kafka_request {
@@ -64,7 +65,7 @@ struct kafka_request {
     struct catalog_wait wait;
     uint64_t begun_ns;
     uint64_t now_ns;
-    uint64_t deadline_ns; /* while PARKED */
+    uint64_t deadline_ns; /* of a fetch that parked; 0: it did not */
     bool waited;          /* the deadline came, or waiting is over for another reason */
     struct kafka_fetch *fetch;
     struct kafka_list_offsets list_offsets;
