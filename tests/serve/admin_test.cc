@@ -418,14 +418,14 @@ struct Ingest {
     int connection = -1;
     int bell = eventfd(0, EFD_CLOEXEC);
 
-    explicit Ingest(const std::string &runtime)
+    explicit Ingest(const std::string &runtime, int type = SOCK_SEQPACKET)
     {
         struct sockaddr_un address = {};
         address.sun_family = AF_UNIX;
         std::snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime.c_str(),
                       CONTROL_SOCKET_NAME);
         unlink(address.sun_path);
-        listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+        listening = socket(AF_UNIX, type | SOCK_NONBLOCK, 0);
         EXPECT_EQ(bind(listening, reinterpret_cast<struct sockaddr *>(&address), sizeof address),
                   0);
         EXPECT_EQ(listen(listening, 4), 0);
@@ -473,6 +473,8 @@ struct Ingest {
     void Ring() const { EXPECT_EQ(eventfd_write(bell, 1), 0); }
 };
 
+constexpr struct timeval three_retries = {0, 700 * 1000};
+
 struct DoorbellTest : testing::Test {
     Runtime runtime;
     struct event_base *base = event_base_new();
@@ -516,6 +518,32 @@ TEST_F(DoorbellTest, SubscribesAndHearsTheBell)
     ingest.Ring();
 
     EXPECT_TRUE(Eventually([this] { return rings == 1; }));
+}
+
+TEST_F(DoorbellTest, ASocketThatRefusesItIsToldOnce)
+{
+    Ingest refusing(runtime.path, SOCK_STREAM); // EPROTOTYPE: works as root too, unlike EACCES
+    testing::internal::CaptureStderr();
+    Start();
+
+    (void)event_base_loopexit(base, &three_retries);
+    event_base_dispatch(base);
+
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("cannot connect to penstock-ingest's " + runtime.path + "/control.sock: "),
+              std::string::npos)
+        << said;
+    EXPECT_NE(said.find("up to 100 ms later"), std::string::npos);
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+}
+
+TEST_F(DoorbellTest, AnAbsentIngestIsNoComplaint)
+{
+    testing::internal::CaptureStderr();
+
+    Start();
+
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(DoorbellTest, FindsAnIngestThatComesLater)
