@@ -22,6 +22,7 @@ BEGIN_C_DECLS
 
 enum {
     KAFKA_NODE_ID = 1,
+    KAFKA_WHY_BYTES = 160,
     KAFKA_CLUSTER_ID_TEXT_BYTES = 23, /* 22 characters of base64url and the end */
     /* Records in one answer; another MiB of room is for what surrounds them. */
     KAFKA_FETCH_BYTES_MAX = 16 << 20,
@@ -69,7 +70,8 @@ struct kafka_request {
     bool waited;          /* the deadline came, or waiting is over for another reason */
     struct kafka_fetch *fetch;
     struct kafka_list_offsets list_offsets;
-    const char *why_closed; /* with KAFKA_TURN_CLOSE: for the log */
+    const char *why_closed;         /* with KAFKA_TURN_CLOSE: for the log */
+    char why_text[KAFKA_WHY_BYTES]; /* room for one that is made up on the spot */
 };
 
 /* Parses `frame` (behind its length) and takes the first step. `owner` is what
