@@ -18,6 +18,13 @@ struct block_cache {
     struct block_bucket buckets[BUCKET_COUNT];
 };
 
+bool batch_location_equal(const struct batch_location *left, const struct batch_location *right)
+{
+    return left->partition == right->partition && left->position == right->position &&
+           left->length_bytes == right->length_bytes &&
+           log_id_equal(left->segment_nonce, right->segment_nonce);
+}
+
 struct block *block_create(const struct batch_location *location, const uint8_t *bytes)
 {
     struct block *const block = malloc(sizeof *block + location->length_bytes);
@@ -77,19 +84,12 @@ static struct block_bucket *cache_bucket(struct block_cache *cache,
     return &cache->buckets[(hash >> 32) % BUCKET_COUNT];
 }
 
-static bool same_place(const struct batch_location *left, const struct batch_location *right)
-{
-    return left->partition == right->partition && left->position == right->position &&
-           left->length_bytes == right->length_bytes &&
-           log_id_equal(left->segment_nonce, right->segment_nonce);
-}
-
 static struct block *cache_lookup(struct block_cache *cache, const struct batch_location *location)
 {
     struct block *block = NULL;
     LIST_FOREACH(block, cache_bucket(cache, location), in_bucket)
     {
-        if (same_place(&block->location, location)) { return block; }
+        if (batch_location_equal(&block->location, location)) { return block; }
     }
     return NULL;
 }

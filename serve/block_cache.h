@@ -7,6 +7,7 @@
  *          never goes bad. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -15,6 +16,9 @@
 #include "storage/reader.h"
 
 BEGIN_C_DECLS
+
+/* Whether both name the same bytes. */
+bool batch_location_equal(const struct batch_location *left, const struct batch_location *right);
 
 struct block {
     struct batch_location location;

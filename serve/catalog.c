@@ -3,13 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-static bool is_same_batch(const struct batch_location *left, const struct batch_location *right)
-{
-    return left->partition == right->partition && left->position == right->position &&
-           left->length_bytes == right->length_bytes &&
-           log_id_equal(left->segment_nonce, right->segment_nonce);
-}
-
 static void count_batch(struct catalog *catalog, enum serve_counter batches,
                         enum serve_counter bytes, size_t len_bytes)
 {
@@ -26,7 +19,15 @@ static enum status count_failure(struct catalog *catalog, enum status status)
     return status;
 }
 
-/* STATUS_STALE: not in the ring. */
+/* Twice read and twice wrong: named and counted once, and from now on passed over unread. */
+COLD static void fence(struct catalog *catalog, size_t topic, const struct batch_location *location)
+{
+    if (fence_set_holds(&catalog->fences, location)) { return; } /* another request was faster */
+    fence_set_add(&catalog->fences, location, reader_topic_name(catalog->reader, topic));
+    serve_stats_add(catalog->stats, SERVE_fenced_batches, 1);
+}
+
+/* STATUS_STALE: not in the ring, or no longer whole there: the disk has it. */
 static enum status read_ring(struct catalog *catalog, const struct batch_location *location,
                              uint8_t *out)
 {
@@ -37,7 +38,8 @@ static enum status read_ring(struct catalog *catalog, const struct batch_locatio
                     location->length_bytes);
     }
     if (status == STATUS_STALE) { serve_stats_add(catalog->stats, SERVE_ring_reads_stale, 1); }
-    return status;
+    (void)count_failure(catalog, status);
+    return status == STATUS_CORRUPT ? STATUS_STALE : status;
 }
 
 /* What the finished read brought, if it is for this batch; STATUS_STALE otherwise. */
@@ -49,7 +51,7 @@ static enum status use_finished(struct catalog *catalog, const struct batch_loca
 
     wait->finished = NULL;
     enum status status = STATUS_STALE;
-    if (is_same_batch(&job->location, location)) {
+    if (batch_location_equal(&job->location, location)) {
         status = job->status;
         if (status == STATUS_OK) { memcpy(out, job->block->bytes, job->block->len_bytes); }
     }
@@ -67,17 +69,20 @@ static bool use_cached(struct catalog *catalog, const struct batch_location *loc
     return true;
 }
 
-enum status catalog_read(struct catalog *catalog, const struct batch_location *location,
-                         struct catalog_wait *wait, uint8_t *out)
+enum status catalog_read(struct catalog *catalog, size_t topic,
+                         const struct batch_location *location, struct catalog_wait *wait,
+                         uint8_t *out)
 {
     assert(wait->owner != NULL);
     if (wait->job != NULL) { return STATUS_BUSY; }
 
     const enum status finished = use_finished(catalog, location, wait, out);
+    if (finished == STATUS_CORRUPT) { fence(catalog, topic, location); }
     if (finished != STATUS_STALE) { return count_failure(catalog, finished); }
+    if (fence_set_holds(&catalog->fences, location)) { return STATUS_CORRUPT; }
 
     const enum status tail = read_ring(catalog, location, out);
-    if (tail != STATUS_STALE) { return count_failure(catalog, tail); }
+    if (tail != STATUS_STALE) { return tail; }
     if (use_cached(catalog, location, out)) { return STATUS_OK; }
 
     const enum status queued = cold_reader_submit(catalog->cold, location, wait, &wait->job);

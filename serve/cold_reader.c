@@ -11,7 +11,10 @@
 
 TAILQ_HEAD(cold_jobs, cold_job);
 
-enum { SCRATCH_ALIGN_BYTES = 4096 };
+enum {
+    SCRATCH_ALIGN_BYTES = 4096,
+    READS_MAX = 2, /* bytes that were wrong once may have been spoilt on the way */
+};
 
 /* Reads that are paid for later: a batch may overdraw the balance, the next waits until it is
  * positive again. A quarter of a second may be saved up. */
@@ -83,9 +86,11 @@ static enum status read_job(struct cold_reader *cold, struct cold_job *job)
     if (!scratch_reserve(cold, cold_bytes)) { return STATUS_NO_MEMORY; }
 
     const uint8_t *bytes = NULL;
-    const enum status status =
-        reader_read_cold(cold->reader, &job->location, cold->scratch, &bytes);
-    cold->bucket.balance_bytes -= (int64_t)cold_bytes;
+    enum status status = STATUS_CORRUPT;
+    for (int i = 0; i < READS_MAX && status == STATUS_CORRUPT; i++) {
+        status = reader_read_cold(cold->reader, &job->location, cold->scratch, &bytes);
+        cold->bucket.balance_bytes -= (int64_t)cold_bytes;
+    }
     if (status != STATUS_OK) { return status; }
 
     job->block = block_create(&job->location, bytes);

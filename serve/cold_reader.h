@@ -6,7 +6,7 @@
  *          order is round-robin between connections.
  * Owns     Jobs, from submit until they are taken and freed. Bounded by queue_max.
  * Threads  submit, cancel and take on the event loop; reader_read_cold on the thread inside.
- * Errors   A job carries its enum status: OK, NOT_FOUND, CORRUPT, IO, NO_MEMORY. */
+ * Errors   A job carries its enum status: OK, NOT_FOUND, CORRUPT (read twice), IO, NO_MEMORY. */
 #pragma once
 
 #include <stdbool.h>

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -99,9 +100,13 @@ static void connection_complain(struct connection *connection, const char *what,
         set->complaints_omitted++;
         return;
     }
-    log_warning("closed the Kafka connection from %s: %s%s (%" PRIu64
-                " like it since the last line)",
-                connection->peer, what, hint, set->complaints_omitted);
+    char omitted[64] = "";
+    if (set->complaints_omitted > 0) {
+        snprintf(omitted, sizeof omitted, " (%" PRIu64 " like it since the last line)",
+                 set->complaints_omitted);
+    }
+    log_warning("closed the Kafka connection from %s: %s%s%s", connection->peer, what, hint,
+                omitted);
     set->complaints_omitted = 0;
     set->complaint_next_ns = now_ns + (uint64_t)SECONDS_COMPLAINT * NS_PER_S;
 }

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/logger.h"
 #include "wire/control.h"
 
 enum {
@@ -17,8 +18,9 @@ enum {
 
 struct doorbell {
     struct doorbell_options options;
-    int socket_fd; /* -1: not connected */
-    int bell_fd;   /* -1: not subscribed */
+    int socket_fd;   /* -1: not connected */
+    int bell_fd;     /* -1: not subscribed */
+    bool complained; /* since it was last connected */
     struct event *on_socket;
     struct event *on_bell;
     struct event *on_retry;
@@ -90,6 +92,7 @@ static bool doorbell_take_answer(struct doorbell *doorbell, struct bytes message
     if (answer.type != CONTROL_SUBSCRIBE || answer.status != STATUS_OK || fd < 0) { return false; }
 
     doorbell->bell_fd = fd;
+    doorbell->complained = false;
     (void)evutil_make_socket_nonblocking(fd);
     doorbell->on_bell =
         event_new(doorbell->options.base, fd, EV_READ | EV_PERSIST, on_bell, doorbell);
@@ -122,13 +125,32 @@ static int connect_socket(const char *runtime)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const int len_bytes =
         snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime, CONTROL_SOCKET_NAME);
-    if (len_bytes < 0 || (size_t)len_bytes >= sizeof address.sun_path) { return -1; }
+    if (len_bytes < 0 || (size_t)len_bytes >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
 
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) { return -1; }
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) { return fd; }
+    const int error = errno;
     close(fd);
+    errno = error;
     return -1;
+}
+
+/* Said once: it is tried five times a second. That ingest is away is health's to say. */
+COLD static void doorbell_complain(struct doorbell *doorbell, int error)
+{
+    const bool is_away = error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
+    if (is_away || doorbell->complained) { return; }
+    doorbell->complained = true;
+    const bool is_refused = error == EACCES || error == EPERM;
+    log_warning("cannot connect to penstock-ingest's %s/%s: %s; new records are seen by a timer, "
+                "up to 100 ms later; %s",
+                doorbell->options.runtime, CONTROL_SOCKET_NAME, strerror(error),
+                is_refused ? "run penstock-serve as the user or in the group of penstock-ingest"
+                           : "see `runtime` in the configuration");
 }
 
 static bool doorbell_subscribe(struct doorbell *doorbell)
@@ -138,7 +160,10 @@ static bool doorbell_subscribe(struct doorbell *doorbell)
     control_request_encode(&request, message);
 
     doorbell->socket_fd = connect_socket(doorbell->options.runtime);
-    if (doorbell->socket_fd < 0) { return false; }
+    if (doorbell->socket_fd < 0) {
+        doorbell_complain(doorbell, errno);
+        return false;
+    }
     doorbell->on_socket = event_new(doorbell->options.base, doorbell->socket_fd,
                                     EV_READ | EV_PERSIST, on_socket, doorbell);
     if (doorbell->on_socket == NULL || event_add(doorbell->on_socket, NULL) != 0) { return false; }

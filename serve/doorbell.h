@@ -2,7 +2,8 @@
  *
  * Purpose  Subscribes at ingest's control socket (wire/control.h) and watches the eventfd that it
  *          hands out. While ingest is away it tries again five times a second, without a word: the
- *          server's timer looks at the logs all the same.
+ *          server's timer looks at the logs all the same. A socket that is there and refuses us is
+ *          told once.
  * Threads  The event loop. */
 #pragma once
 

@@ -46,13 +46,23 @@ static void judge_worker(const struct runtime_pages *pages, uint32_t worker, uin
     }
 }
 
+/* It did not get round to saying so. */
+static void state_not_running(const struct root_page *root, uint64_t now_ns, struct health *out)
+{
+    const uint64_t beat_ns = atomic_load_explicit(&root->heartbeat_ns, memory_order_relaxed);
+    const uint64_t age_s = now_ns > beat_ns ? (now_ns - beat_ns) / NS_PER_S : 0;
+    snprintf(out->state, sizeof out->state, "not running (last sign %" PRIu64 " s ago)", age_s);
+}
+
 static void judge_ingest(const struct health_sources *sources, const struct root_page *root,
                          uint64_t now_ns, struct health *out)
 {
     const uint32_t state = atomic_load_explicit(&root->state, memory_order_relaxed);
-    out->state = root_state_text((enum root_state)state);
+    const char *const said = root_state_text((enum root_state)state);
+    snprintf(out->state, sizeof out->state, "%s", said);
     if (!reader_ingest_alive(sources->reader, now_ns)) {
-        add_reason(out, "penstock-ingest gives no sign of life (last state: %s)", out->state);
+        if (state != ROOT_STATE_STOPPED) { state_not_running(root, now_ns, out); }
+        add_reason(out, "penstock-ingest gives no sign of life (last state: %s)", said);
         return;
     }
     if (state != ROOT_STATE_RUNNING) {
@@ -71,7 +81,8 @@ static void judge_ingest(const struct health_sources *sources, const struct root
 void health_judge(const struct health_sources *sources, uint64_t now_ns, struct health *out)
 {
     memset(out, 0, sizeof *out);
-    out->state = "absent";
+    snprintf(out->state, sizeof out->state, "absent");
+    out->fenced_batches = sources->stats->counters[SERVE_fenced_batches];
     const struct root_page *const root = reader_root(sources->reader);
     if (root == NULL) {
         add_reason(out, "penstock-ingest has not started yet: there is no root page");

@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "serve/runtime_pages.h"
+#include "serve/serve_stats.h"
 #include "storage/reader.h"
 
 BEGIN_C_DECLS
@@ -25,13 +26,16 @@ struct health_sources {
     const struct runtime_pages *pages;
     bool kafka_listening;
     bool draining;
+    const struct serve_stats *stats;
 };
 
 struct health {
-    const char *state; /* of ingest: root_state_text, or "absent" */
+    /* Of ingest: root_state_text, "absent", or "not running (last sign 7 s ago)". */
+    char state[HEALTH_REASON_BYTES];
     size_t reason_count;
     bool reasons_cut; /* there are more than fit */
     char reasons[HEALTH_REASONS_MAX][HEALTH_REASON_BYTES];
+    uint64_t fenced_batches; /* rot: worth a look, and no reason against being ready */
 };
 
 void health_judge(const struct health_sources *sources, uint64_t now_ns, struct health *out);

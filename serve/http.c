@@ -2,6 +2,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,8 +107,11 @@ static void on_healthz(struct http *http, struct evhttp_request *request)
     text_init(&body);
     text_printf(&body, "{\"node\":\"");
     text_json(&body, http->options.node);
-    text_printf(&body, "\",\"version\":\"%s\",\"ready\":%s,\"ingest\":\"%s\",\"reasons\":[",
-                PENSTOCK_VERSION, health_is_ready(&health) ? "true" : "false", health.state);
+    text_printf(&body,
+                "\",\"version\":\"%s\",\"ready\":%s,\"ingest\":\"%s\",\"fenced_batches\":%" PRIu64
+                ",\"reasons\":[",
+                PENSTOCK_VERSION, health_is_ready(&health) ? "true" : "false", health.state,
+                health.fenced_batches);
     for (size_t i = 0; i < health.reason_count; i++) {
         text_printf(&body, "%s\"", i > 0 ? "," : "");
         text_json(&body, health.reasons[i]);
@@ -136,6 +140,12 @@ static void on_page(struct http *http, struct evhttp_request *request)
         text_printf(&body, "<li>");
         text_html(&body, health.reasons[i]);
         text_printf(&body, "</li>\n");
+    }
+    if (health.fenced_batches > 0) {
+        text_printf(&body,
+                    "<li>%" PRIu64 " damaged batches are passed over: the log of penstock-serve "
+                    "names them; run <code>penstock log verify</code></li>\n",
+                    health.fenced_batches);
     }
     text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
                        "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"

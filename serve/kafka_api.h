@@ -43,6 +43,9 @@ size_t kafka_api_count(void);
 const struct kafka_api *kafka_api_at(size_t index);
 /* NULL for a key that we do not speak. */
 const struct kafka_api *kafka_api_find(int16_t key);
+/* "API key 10 (FindCoordinator): consumer groups are not in this version; ...": for a key that we
+ * do not speak. */
+void kafka_api_describe_unknown(int16_t key, char *out, size_t capacity);
 size_t kafka_api_index(const struct kafka_api *api);
 
 /* One a file, kafka_<name>.c. */

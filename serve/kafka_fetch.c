@@ -61,6 +61,9 @@ struct kafka_fetch {
     bool memory_short;      /* when filling began: no records at all */
     size_t answer_room;     /* for records of all partitions, when filling began */
     size_t filled_bytes;    /* of records, all partitions */
+    bool told_error;        /* of some partition */
+    bool passed_fence;      /* rot: bytes that were weighed, and are not served */
+    size_t answer_begin;    /* where the body stands, behind the answer's header */
     size_t topic_at;        /* the next one to begin */
     size_t partition_at;    /* the next one to answer */
     uint32_t topic_left;    /* partitions of the topic that was begun last */
@@ -317,6 +320,7 @@ static void answer_partition_error(struct kafka_request *request, int32_t index,
     if (told == KAFKA_OFFSET_OUT_OF_RANGE) {
         serve_stats_add(request->service->stats, SERVE_fetches_out_of_range, 1);
     }
+    request->fetch->told_error = true;
     answer_partition_head(request, index, told, NULL);
     kafka_output_no_records(&request->out);
     kafka_output_tags(&request->out);
@@ -384,7 +388,9 @@ static enum status find_batch(const struct kafka_request *request, const struct 
     return STATUS_OK;
 }
 
-static enum status append_batch(struct kafka_request *request,
+/* Rot is passed over like any other gap in the offsets: an error here would make a client ask for
+ * the same batch for ever. */
+static enum status append_batch(struct kafka_request *request, const struct fetch_topic *topic,
                                 const struct batch_location *location)
 {
     struct kafka_fetch *const fetch = request->fetch;
@@ -394,11 +400,14 @@ static enum status append_batch(struct kafka_request *request,
     if (at == NULL) { return STATUS_NO_MEMORY; }
 
     const enum status status =
-        catalog_read(request->service->catalog, location, &request->wait, at);
-    if (status != STATUS_OK) {
-        kafka_output_cut(out, mark_bytes);
-        return status;
+        catalog_read(request->service->catalog, (size_t)topic->topic, location, &request->wait, at);
+    if (status != STATUS_OK) { kafka_output_cut(out, mark_bytes); }
+    if (status == STATUS_CORRUPT) {
+        fetch->passed_fence = true;
+        fetch->next_offset = location->next_offset;
+        return STATUS_OK;
     }
+    if (status != STATUS_OK) { return status; }
     fetch->next_offset = location->next_offset;
     fetch->records_bytes += location->length_bytes;
     fetch->filled_bytes += location->length_bytes;
@@ -435,7 +444,7 @@ static enum status fill_partition(struct kafka_request *request, const struct fe
         struct batch_location location;
         enum status status = find_batch(request, topic, wanted, &location);
         if (status == STATUS_OK) {
-            status = append_batch(request, &location);
+            status = append_batch(request, topic, &location);
             if (status == STATUS_BUSY) { return STATUS_BUSY; }
             /* The segment went between lookup and read: not the same as "no more". */
             if (status == STATUS_NOT_FOUND) { status = STATUS_STALE; }
@@ -507,6 +516,7 @@ static enum kafka_turn answer_no_session(struct kafka_request *request)
 static void begin_answer(struct kafka_request *request)
 {
     struct kafka_fetch *const fetch = request->fetch;
+    fetch->answer_begin = request->out.len_bytes;
     answer_head(request, KAFKA_NONE, fetch->topic_count);
     fetch->memory_short = memory_is_short(request);
     fetch->answer_room = answer_room_bytes(request);
@@ -523,6 +533,26 @@ static enum kafka_turn park(struct kafka_request *request)
     return KAFKA_TURN_PARKED;
 }
 
+/* Nothing but rot lies behind the offsets asked for: as good as no data. To answer at once would
+ * make the client ask again at once. */
+static bool is_fenced_empty(const struct kafka_request *request)
+{
+    const struct kafka_fetch *const fetch = request->fetch;
+    return fetch->passed_fence && fetch->filled_bytes == 0 && !fetch->told_error;
+}
+
+/* Back to before begin_answer; the memory of the batches that were tried goes too. */
+static void take_back_answer(struct kafka_request *request)
+{
+    struct kafka_fetch *const fetch = request->fetch;
+    kafka_output_cut(&request->out, fetch->answer_begin);
+    kafka_output_shrink(&request->out);
+    fetch->filling = false;
+    fetch->passed_fence = false;
+    fetch->topic_at = 0;
+    fetch->partition_at = 0;
+}
+
 enum kafka_turn kafka_fetch_step(struct kafka_request *request)
 {
     if (request->fetch == NULL && !parse_fetch(request)) {
@@ -534,5 +564,9 @@ enum kafka_turn kafka_fetch_step(struct kafka_request *request)
         if (!must_answer(request)) { return park(request); }
         begin_answer(request);
     }
-    return fill_answer(request);
+    const enum kafka_turn turn = fill_answer(request);
+    if (turn != KAFKA_TURN_DONE || request->out.failed) { return turn; }
+    if (request->waited || fetch->wait_ms_max <= 0 || !is_fenced_empty(request)) { return turn; }
+    take_back_answer(request);
+    return park(request);
 }

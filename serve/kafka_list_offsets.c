@@ -19,6 +19,7 @@ enum {
     VERSION_OFFSET_NOT_AVAILABLE = 5,
     TOPIC_BYTES_MIN = 2,
     PARTITION_BYTES_MIN = 12,
+    BATCHES_WALKED_MAX = 4096,
 };
 
 struct listed_offset {
@@ -53,13 +54,13 @@ static enum status find_record(struct bytes batch, int64_t least_ms,
     struct record_batch_header header;
     struct record_batch_walk walk;
     const enum status status = record_batch_header_decode(batch, &header);
-    if (status != STATUS_OK) { return STATUS_CORRUPT; }
+    if (status != STATUS_OK) { return STATUS_INVALID; }
 
     record_batch_walk_begin(&walk, batch, &header);
     while (record_batch_next(&walk, out) == STATUS_OK) {
         if (out->timestamp_ms >= least_ms) { return STATUS_OK; }
     }
-    return STATUS_CORRUPT;
+    return STATUS_INVALID;
 }
 
 /* The end of the answer serves as scratch for the batch, and is cut off again. */
@@ -71,7 +72,9 @@ static enum status read_record(struct kafka_request *request, const struct batch
     uint8_t *const scratch = kafka_output_take(answer, location->length_bytes);
     if (scratch == NULL) { return STATUS_NO_MEMORY; }
 
-    enum status status = catalog_read(request->service->catalog, location, &request->wait, scratch);
+    enum status status =
+        catalog_read(request->service->catalog, (size_t)request->list_offsets.topic, location,
+                     &request->wait, scratch);
     if (status == STATUS_OK) {
         struct record_batch_record record;
         status = find_record(bytes_of(scratch, location->length_bytes), least_ms, &record);
@@ -82,7 +85,7 @@ static enum status read_record(struct kafka_request *request, const struct batch
     return status;
 }
 
-/* STATUS_BUSY: the batch is being read. */
+/* STATUS_BUSY: the batch is being read. STATUS_CORRUPT: it is fenced off. */
 static enum status list_record(struct kafka_request *request,
                                const struct kafka_partition *partition,
                                const struct batch_location *location, int64_t least_ms,
@@ -90,9 +93,28 @@ static enum status list_record(struct kafka_request *request,
 {
     *out = listed_at(partition, -1, 0);
     const enum status status = read_record(request, location, least_ms, out);
-    if (status == STATUS_BUSY) { return STATUS_BUSY; }
+    if (status == STATUS_BUSY || status == STATUS_CORRUPT) { return status; }
     if (status != STATUS_OK) { *out = listed_error(KAFKA_STORAGE_ERROR); }
     return STATUS_OK;
+}
+
+/* The first batch with a record that is not older. Behind a fenced one it is nearly always the
+ * next, because time mostly rises with offsets. */
+static enum status find_not_older(struct kafka_request *request, uint32_t index,
+                                  int64_t timestamp_ms, struct batch_location *out)
+{
+    struct reader *const reader = request->service->catalog->reader;
+    const size_t topic = (size_t)request->list_offsets.topic;
+    uint64_t *const from = &request->list_offsets.behind_fence;
+    if (*from == 0) { return reader_find_timestamp(reader, topic, index, timestamp_ms, out); }
+
+    for (int i = 0; i < BATCHES_WALKED_MAX; i++) {
+        const enum status status = reader_find_offset(reader, topic, index, *from, out);
+        if (status != STATUS_OK || out->max_timestamp_ms >= timestamp_ms) { return status; }
+        *from = out->next_offset;
+    }
+    return STATUS_OK; /* an older one: the client reads more than it asked for, and misses nothing
+                       */
 }
 
 static enum status list_timestamp(struct kafka_request *request, uint32_t index,
@@ -100,11 +122,14 @@ static enum status list_timestamp(struct kafka_request *request, uint32_t index,
                                   struct listed_offset *out)
 {
     struct batch_location location;
-    const enum status found =
-        reader_find_timestamp(request->service->catalog->reader,
-                              (size_t)request->list_offsets.topic, index, timestamp_ms, &location);
-    if (found == STATUS_OK) {
-        return list_record(request, partition, &location, timestamp_ms, out);
+    enum status found = find_not_older(request, index, timestamp_ms, &location);
+    while (found == STATUS_OK) {
+        const int64_t least_ms =
+            timestamp_ms < location.max_timestamp_ms ? timestamp_ms : location.max_timestamp_ms;
+        const enum status listed = list_record(request, partition, &location, least_ms, out);
+        if (listed != STATUS_CORRUPT) { return listed; }
+        request->list_offsets.behind_fence = location.next_offset;
+        found = find_not_older(request, index, timestamp_ms, &location);
     }
     *out = found == STATUS_NOT_FOUND ? nothing_listed : listed_error(KAFKA_STORAGE_ERROR);
     return STATUS_OK;
@@ -153,7 +178,12 @@ static enum status list_max_timestamp(struct kafka_request *request, uint32_t in
     const enum status found =
         find_latest_batch(request, index, partition->marks.high_watermark, &location);
     if (found == STATUS_OK) {
-        return list_record(request, partition, &location, location.max_timestamp_ms, out);
+        const enum status listed =
+            list_record(request, partition, &location, location.max_timestamp_ms, out);
+        if (listed != STATUS_CORRUPT) { return listed; }
+        /* Fenced off: the index still knows its time, and a fetch goes on behind it. */
+        *out = listed_at(partition, location.max_timestamp_ms, location.base_offset);
+        return STATUS_OK;
     }
     if (found != STATUS_NOT_FOUND) { *out = listed_error(KAFKA_STORAGE_ERROR); }
     return STATUS_OK;
@@ -235,6 +265,7 @@ static enum status step_partition(struct kafka_request *request)
         return STATUS_BUSY;
     }
     answer_listed(request, index, &listed);
+    request->list_offsets.behind_fence = 0;
     request->list_offsets.partitions_left--;
     return STATUS_OK;
 }

@@ -13,6 +13,12 @@ enum kafka_turn kafka_request_refuse(struct kafka_request *request, const char *
     return KAFKA_TURN_CLOSE;
 }
 
+COLD static enum kafka_turn refuse_key(struct kafka_request *request, int16_t key)
+{
+    kafka_api_describe_unknown(key, request->why_text, sizeof request->why_text);
+    return kafka_request_refuse(request, request->why_text);
+}
+
 /* Key and version come first: only they say which form the header has. */
 static enum kafka_turn parse_header(struct kafka_request *request, struct bytes frame)
 {
@@ -24,7 +30,7 @@ static enum kafka_turn parse_header(struct kafka_request *request, struct bytes 
     if (kafka_input_failed(in)) { return kafka_request_refuse(request, "header cut short"); }
 
     request->api = kafka_api_find(key);
-    if (request->api == NULL) { return kafka_request_refuse(request, "unknown API key"); }
+    if (request->api == NULL) { return refuse_key(request, key); }
     const struct kafka_api *const api = request->api;
     const bool known = request->version >= api->version_min && request->version <= api->version_max;
     if (!known && key == KAFKA_API_VERSIONS) { return KAFKA_TURN_DONE; } /* it has its own answer */
@@ -90,7 +96,8 @@ enum kafka_turn kafka_request_resume(struct kafka_request *request, uint64_t now
                                      bool must_answer)
 {
     request->now_ns = now_ns;
-    if (must_answer || now_ns >= request->deadline_ns) { request->waited = true; }
+    const bool is_late = request->deadline_ns != 0 && now_ns >= request->deadline_ns;
+    if (must_answer || is_late) { request->waited = true; }
     return take_step(request);
 }
 

@@ -22,6 +22,7 @@ BEGIN_C_DECLS
 
 enum {
     KAFKA_NODE_ID = 1,
+    KAFKA_WHY_BYTES = 160,
     KAFKA_CLUSTER_ID_TEXT_BYTES = 23, /* 22 characters of base64url and the end */
     /* Records in one answer; another MiB of room is for what surrounds them. */
     KAFKA_FETCH_BYTES_MAX = 16 << 20,
@@ -50,7 +51,8 @@ struct kafka_list_offsets {
     bool in_topic;
     int32_t topics_left;
     int32_t partitions_left;
-    int32_t topic; /* as reader_topic_find */
+    int32_t topic;         /* as reader_topic_find */
+    uint64_t behind_fence; /* where this partition's search goes on; 0: no fence was met */
 };
 
 struct kafka_request {
@@ -64,11 +66,12 @@ struct kafka_request {
     struct catalog_wait wait;
     uint64_t begun_ns;
     uint64_t now_ns;
-    uint64_t deadline_ns; /* while PARKED */
+    uint64_t deadline_ns; /* of a fetch that parked; 0: it did not */
     bool waited;          /* the deadline came, or waiting is over for another reason */
     struct kafka_fetch *fetch;
     struct kafka_list_offsets list_offsets;
-    const char *why_closed; /* with KAFKA_TURN_CLOSE: for the log */
+    const char *why_closed;         /* with KAFKA_TURN_CLOSE: for the log */
+    char why_text[KAFKA_WHY_BYTES]; /* room for one that is made up on the spot */
 };
 
 /* Parses `frame` (behind its length) and takes the first step. `owner` is what

@@ -144,6 +144,15 @@ void kafka_output_cut(struct kafka_output *out, size_t len_bytes)
     out->len_bytes = len_bytes;
 }
 
+void kafka_output_shrink(struct kafka_output *out)
+{
+    if (out->len_bytes == 0 || out->len_bytes == out->capacity_bytes) { return; }
+    uint8_t *const at = realloc(out->at, out->len_bytes);
+    if (at == NULL) { return; } /* it stays larger: no harm */
+    out->at = at;
+    out->capacity_bytes = out->len_bytes;
+}
+
 void kafka_output_i8(struct kafka_output *out, int8_t value)
 {
     uint8_t *const at = kafka_output_take(out, 1);

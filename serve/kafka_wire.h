@@ -87,6 +87,8 @@ void kafka_output_deinit(struct kafka_output *out);
 uint8_t *kafka_output_take(struct kafka_output *out, size_t len_bytes);
 /* Takes back what was written behind `len_bytes`. */
 void kafka_output_cut(struct kafka_output *out, size_t len_bytes);
+/* Gives back the memory behind the end. */
+void kafka_output_shrink(struct kafka_output *out);
 
 void kafka_output_i8(struct kafka_output *out, int8_t value);
 void kafka_output_i16(struct kafka_output *out, int16_t value);

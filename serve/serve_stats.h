@@ -30,7 +30,8 @@ BEGIN_C_DECLS
     X(batches_from_cache_bytes, "bytes of RecordBatches copied out of the cold cache")             \
     X(batches_from_disk_bytes, "bytes of RecordBatches read from disk")                            \
     X(ring_reads_stale, "batches that left the ring before they were copied, then read cold")      \
-    X(reads_corrupt, "batches not served because their checksum does not hold")                    \
+    X(reads_corrupt, "reads of batches, from a ring or twice from disk, with a wrong checksum")    \
+    X(fenced_batches, "batches passed over because of rot: their offsets are a gap for consumers") \
     X(reads_failed, "batches not served because the disk refused them")                            \
     X(fetches_parked, "fetches that had to wait for data")                                         \
     X(fetches_out_of_range, "fetched partitions whose offset is outside the log")                  \

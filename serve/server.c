@@ -145,7 +145,8 @@ static enum status create_doorbell(struct server *server)
 
 static enum status create_admin_port(struct server *server)
 {
-    server->health = (struct health_sources){server->catalog.reader, server->pages, true, false};
+    server->health =
+        (struct health_sources){server->catalog.reader, server->pages, true, false, &server->stats};
     const struct http_options options = {
         .base = server->base,
         .host = server->options.admin_host,

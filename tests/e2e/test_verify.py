@@ -61,7 +61,7 @@ class Verify(ApplianceTest):
         self.assertEqual(killed.returncode, 0, killed.stdout + killed.stderr)
         self.assertEqual(recovered.returncode, 0, recovered.stdout + recovered.stderr)
 
-    def test_a_flipped_byte_is_named_and_only_its_batch_is_not_served(self):
+    def test_a_flipped_byte_is_named_and_consumers_go_on_behind_its_batch(self):
         node = self.filled()
         self.assertEqual(node.stop("ingest"), 0)
         self.assertEqual(node.stop("serve"), 0)
@@ -82,24 +82,10 @@ class Verify(ApplianceTest):
         self.assertEqual(consuming.entries("events", offset=len(self.lines)), [(len(self.lines), b"after the rot")])
 
     def check_served(self, victim):
-        """Below the damage everything; at it an error, never wrong bytes; behind its batch everything."""
-        below = consuming.kcat("-C", "-t", "events", "-p", "0", "-o", "beginning", "-c", "1000", "-q", "-f", "%o\n")
-        self.assertEqual([int(line) for line in below.split()], list(range(1000)))
-
-        partition = consuming.kafka.TopicPartition("events", 0)
-        one = consuming.consumer()
-        found = {}
-        try:
-            one.assign([partition])
-            one.seek(partition, victim)
-            for record in one:  # ends after 5 s without a record
-                found[record.offset] = record.value
-        except consuming.kafka.errors.KafkaError:
-            pass
-        finally:
-            one.close()
-        self.assertNotIn(victim, found)
-
-        behind = victim + 1000
-        served = dict(consuming.entries("events", offset=behind))
-        self.assertEqual(served, {i: self.lines[i] for i in range(behind, len(self.lines))})
+        """Everything but the one batch around the victim, in one pass, and nothing wrong."""
+        served = dict(consuming.entries("events"))
+        missing = sorted(set(range(len(self.lines))) - set(served))
+        self.assertIn(victim, missing)
+        self.assertLess(len(missing), 1000)  # one batch
+        self.assertEqual(missing, list(range(missing[0], missing[-1] + 1)))
+        self.assertEqual(served, {i: self.lines[i] for i in served})

@@ -78,7 +78,7 @@ struct AdminTest : testing::Test {
         fake_reader_add_topic(node.reader, "even\"ts", Id(1));
         fake_reader_append(node.reader, 0, 0, 5, 1000, 1, 20, true);
         fake_reader_set_root(node.reader, runtime.root.get(), true);
-        sources = {node.reader, pages, true, false};
+        sources = {node.reader, pages, true, false, &node.stats};
     }
     ~AdminTest() override { runtime_pages_destroy(pages); }
 
@@ -276,6 +276,34 @@ TEST_F(AdminTest, EachThingThatIsWrongIsAReason)
     EXPECT_NE(Reasons().find("has not started yet"), std::string::npos);
 }
 
+TEST_F(AdminTest, AKilledIngestIsNotCalledRunning)
+{
+    const uint64_t now_ns = uint64_t{100} * NS_PER_S;
+    auto health = std::make_unique<struct health>();
+    runtime.root->heartbeat_ns = now_ns - uint64_t{17} * NS_PER_S;
+    fake_reader_set_root(node.reader, runtime.root.get(), /*alive=*/false);
+
+    health_judge(&sources, now_ns, health.get());
+    const std::string killed = health->state;
+    runtime.root->state = ROOT_STATE_STOPPED;
+    health_judge(&sources, now_ns, health.get());
+
+    EXPECT_EQ(killed, "not running (last sign 17 s ago)");
+    EXPECT_STREQ(health->state, "stopped");
+}
+
+TEST_F(AdminTest, RotIsToldAndNoReasonAgainstBeingReady)
+{
+    auto health = std::make_unique<struct health>();
+    node.stats.counters[SERVE_fenced_batches] = 3;
+
+    health_judge(&sources, clock_mono_ns(), health.get());
+
+    EXPECT_EQ(health->fenced_batches, 3U);
+    EXPECT_EQ(Reasons(), "");
+    EXPECT_NE(Metrics().find("penstock_serve_fenced_batches_total 3\n"), std::string::npos);
+}
+
 TEST_F(AdminTest, AStatsPageOfAnotherVersionIsNotRead)
 {
     runtime.Stats()->version = 99;
@@ -347,6 +375,7 @@ TEST_F(ServerTest, AnswersTheFourPathsAndThePage)
     EXPECT_NE(Get("/livez").find("200 OK"), std::string::npos);
     EXPECT_NE(Get("/readyz").find("\r\n\r\nready\n"), std::string::npos);
     EXPECT_NE(Get("/healthz").find("\"ready\":true"), std::string::npos);
+    EXPECT_NE(Get("/healthz").find("\"fenced_batches\":0"), std::string::npos);
     EXPECT_NE(Get("/metrics").find("text/plain; version=0.0.4"), std::string::npos);
     EXPECT_NE(Get("/").find("<h1>edge&lt;17&gt;</h1>"), std::string::npos);
     EXPECT_NE(Get("/nothing").find(" 404 "), std::string::npos);
@@ -389,14 +418,14 @@ struct Ingest {
     int connection = -1;
     int bell = eventfd(0, EFD_CLOEXEC);
 
-    explicit Ingest(const std::string &runtime)
+    explicit Ingest(const std::string &runtime, int type = SOCK_SEQPACKET)
     {
         struct sockaddr_un address = {};
         address.sun_family = AF_UNIX;
         std::snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime.c_str(),
                       CONTROL_SOCKET_NAME);
         unlink(address.sun_path);
-        listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+        listening = socket(AF_UNIX, type | SOCK_NONBLOCK, 0);
         EXPECT_EQ(bind(listening, reinterpret_cast<struct sockaddr *>(&address), sizeof address),
                   0);
         EXPECT_EQ(listen(listening, 4), 0);
@@ -444,6 +473,8 @@ struct Ingest {
     void Ring() const { EXPECT_EQ(eventfd_write(bell, 1), 0); }
 };
 
+constexpr struct timeval three_retries = {0, 700 * 1000};
+
 struct DoorbellTest : testing::Test {
     Runtime runtime;
     struct event_base *base = event_base_new();
@@ -487,6 +518,32 @@ TEST_F(DoorbellTest, SubscribesAndHearsTheBell)
     ingest.Ring();
 
     EXPECT_TRUE(Eventually([this] { return rings == 1; }));
+}
+
+TEST_F(DoorbellTest, ASocketThatRefusesItIsToldOnce)
+{
+    Ingest refusing(runtime.path, SOCK_STREAM); // EPROTOTYPE: works as root too, unlike EACCES
+    testing::internal::CaptureStderr();
+    Start();
+
+    (void)event_base_loopexit(base, &three_retries);
+    event_base_dispatch(base);
+
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("cannot connect to penstock-ingest's " + runtime.path + "/control.sock: "),
+              std::string::npos)
+        << said;
+    EXPECT_NE(said.find("up to 100 ms later"), std::string::npos);
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+}
+
+TEST_F(DoorbellTest, AnAbsentIngestIsNoComplaint)
+{
+    testing::internal::CaptureStderr();
+
+    Start();
+
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(DoorbellTest, FindsAnIngestThatComesLater)

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "serve/listener.h"
 #include "tests/serve/node.h"
@@ -343,6 +345,35 @@ TEST_F(ConnectionTest, ClosesOnAnUnknownApiAndVersionWithoutAnAnswer)
     ExpectClosedBy(Framed(Frame(999, 0).bytes));
     ExpectClosedBy(Framed(Frame(KAFKA_FETCH, 18).bytes));
     ExpectClosedBy(Framed(Frame(KAFKA_FETCH, 3).bytes));
+}
+
+TEST_F(ConnectionTest, NamesTheApiThatItDoesNotSpeakAndWhatToDo)
+{
+    testing::internal::CaptureStderr();
+
+    ExpectClosedBy(Framed(Frame(10, 0).bytes));
+    ExpectClosedBy(Framed(Frame(10, 0).bytes)); // within ten seconds: no line of its own
+
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("API key 10 (FindCoordinator): consumer groups are not in this version; "
+                        "consume without a group (kcat -C, group_id=None)\n"),
+              std::string::npos)
+        << said;
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+}
+
+TEST_F(ConnectionTest, SaysHowManyWereLikeItOnceThereWereAny)
+{
+    ExpectClosedBy(Framed(Frame(999, 0).bytes));
+    ExpectClosedBy(Framed(Frame(999, 0).bytes));
+    listener_connections(listener)->complaint_next_ns = 0; // ten seconds later
+    testing::internal::CaptureStderr();
+
+    ExpectClosedBy(Framed(Frame(999, 0).bytes));
+
+    EXPECT_NE(testing::internal::GetCapturedStderr().find(
+                  "unknown API key 999 (1 like it since the last line)\n"),
+              std::string::npos);
 }
 
 TEST_F(ConnectionTest, ProduceWithoutAcknowledgementIsClosed)

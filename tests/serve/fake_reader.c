@@ -124,13 +124,13 @@ static uint8_t *encode_records(const struct reader *reader, size_t topic, uint32
                                const struct record_batch_header *header, int64_t step_ms,
                                size_t value_bytes, uint8_t *at)
 {
-    char *const value = malloc(VALUE_BYTES_MAX);
+    const size_t capacity = value_bytes + LOG_TOPIC_NAME_BYTES_MAX + 64;
+    char *const value = malloc(capacity);
     assert(value != NULL);
     for (int32_t i = 0; i < header->record_count; i++) {
         memset(value, '.', value_bytes);
-        const int text_bytes =
-            snprintf(value, VALUE_BYTES_MAX, "%s-%u-%lld", reader->topics[topic].name, partition,
-                     (long long)(header->base_offset + i));
+        const int text_bytes = snprintf(value, capacity, "%s-%u-%lld", reader->topics[topic].name,
+                                        partition, (long long)(header->base_offset + i));
         if ((size_t)text_bytes < value_bytes) { value[text_bytes] = '.'; }
         const size_t used = (size_t)text_bytes < value_bytes ? value_bytes : (size_t)text_bytes;
         const size_t payload = record_batch_payload_bytes(1, used, 0, 0);

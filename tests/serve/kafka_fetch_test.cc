@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/serve/node.h"
 
 namespace {
@@ -219,11 +221,117 @@ TEST_F(FetchTest, ReadsABatchFromDiskThatJustLeftTheRing)
     EXPECT_EQ(fake_reader_cold_reads(node.reader), 1U);
 }
 
-TEST_F(FetchTest, ACorruptBatchIsAStorageErrorOfThatPartitionAlone)
+TEST_F(FetchTest, ABatchThatIsSpoiltInTheRingIsReadFromDisk)
 {
     Append(0, 50);
-    Append(1, 50);
     fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_CORRUPT, STATUS_OK);
+
+    const auto fetched = FetchNow({{0, 0}});
+
+    EXPECT_EQ(fetched[0].records, Batch(0, 0));
+    EXPECT_EQ(node.Count(SERVE_reads_corrupt), 1U);
+    EXPECT_EQ(node.Count(SERVE_fenced_batches), 0U);
+}
+
+TEST_F(FetchTest, PassesOverRotAndServesWhatLiesBeforeAndBehindIt)
+{
+    Append(0, 50, false);
+    Append(0, 50, false);
+    Append(0, 50, false);
+    fake_reader_set_fault(node.reader, 0, 0, 10, STATUS_OK, STATUS_CORRUPT);
+
+    const auto from_before = FetchNow({{0, 0}});
+    const auto from_inside = FetchNow({{0, 13}});
+
+    EXPECT_EQ(from_before[0].error, KAFKA_NONE);
+    EXPECT_EQ(from_before[0].records, Batch(0, 0) + Batch(0, 20));
+    EXPECT_EQ(from_before[0].high_watermark, 30);
+    EXPECT_EQ(from_inside[0].records, Batch(0, 20));
+}
+
+TEST_F(FetchTest, ReadsRotTwiceAndThenNamesItAndCountsItOnce)
+{
+    Append(0, 50, false);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_CORRUPT);
+    const std::string bytes = std::to_string(Batch(0, 0).size());
+    testing::internal::CaptureStderr();
+
+    FetchNow({{0, 0}});
+    FetchNow({{0, 0}});
+
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("part-0000 segment 1 is damaged: the " + bytes + " bytes at 0 "),
+              std::string::npos)
+        << said;
+    EXPECT_NE(said.find("offsets 0 to 9 of topic events"), std::string::npos) << said;
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+    EXPECT_EQ(node.Count(SERVE_fenced_batches), 1U);
+    EXPECT_EQ(fake_reader_cold_reads(node.reader), 2U);
+}
+
+TEST_F(FetchTest, RotWithNothingBehindItWaitsForWhatComesNext)
+{
+    Append(0, 50, false);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_CORRUPT);
+    FetchOptions options;
+    options.wait_ms = 500;
+    Request request(node, Fetch("events", {{0, 3}, {1, 0}}, options), 100 * kMs);
+    request.Finish();
+    ASSERT_EQ(request.turn, KAFKA_TURN_PARKED);
+    EXPECT_EQ(request.request.deadline_ns, 600 * kMs);
+    request.Resume(200 * kMs);
+    ASSERT_EQ(request.turn, KAFKA_TURN_PARKED);
+
+    Append(0, 50);
+    request.Resume(300 * kMs);
+
+    ASSERT_EQ(request.turn, KAFKA_TURN_DONE);
+    const auto fetched = ReadFetched(request.Answer());
+    ASSERT_EQ(fetched.size(), 2U);
+    EXPECT_EQ(fetched[0].records, Batch(0, 10));
+    EXPECT_EQ(fetched[0].high_watermark, 20);
+}
+
+TEST_F(FetchTest, RotWithNothingBehindItIsAnEmptyAnswerWhenTheTimeIsOver)
+{
+    Append(0, 50, false);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_CORRUPT);
+    FetchOptions options;
+    options.wait_ms = 500;
+    Request request(node, Fetch("events", {{0, 0}}, options), 100 * kMs);
+    request.Finish();
+    ASSERT_EQ(request.turn, KAFKA_TURN_PARKED);
+
+    request.Resume(600 * kMs);
+
+    ASSERT_EQ(request.turn, KAFKA_TURN_DONE);
+    const auto fetched = ReadFetched(request.Answer());
+    EXPECT_EQ(fetched[0].error, KAFKA_NONE);
+    EXPECT_TRUE(fetched[0].records.empty());
+    EXPECT_EQ(fetched[0].high_watermark, 10);
+}
+
+TEST_F(FetchTest, MoreRotThanIsRememberedIsStillPassedOver)
+{
+    for (int i = 0; i < FENCES_MAX + 2; i++) {
+        Append(0, 1, false);
+        fake_reader_set_fault(node.reader, 0, 0, uint64_t(i) * 10, STATUS_OK, STATUS_CORRUPT);
+    }
+    Append(0, 50, false);
+    testing::internal::CaptureStderr(); // a line a batch
+
+    const auto fetched = FetchNow({{0, 0}});
+
+    testing::internal::GetCapturedStderr();
+    EXPECT_EQ(fetched[0].records, Batch(0, (FENCES_MAX + 2) * 10));
+    EXPECT_EQ(node.Count(SERVE_fenced_batches), uint64_t{FENCES_MAX} + 2);
+}
+
+TEST_F(FetchTest, ABatchThatTheDiskRefusesIsAStorageErrorOfThatPartitionAlone)
+{
+    Append(0, 50, false);
+    Append(1, 50);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_IO);
 
     const auto fetched = FetchNow({{0, 0}, {1, 0}});
 
@@ -231,10 +339,10 @@ TEST_F(FetchTest, ACorruptBatchIsAStorageErrorOfThatPartitionAlone)
     EXPECT_EQ(fetched[0].high_watermark, -1);
     EXPECT_TRUE(fetched[0].records.empty());
     EXPECT_EQ(fetched[1].records, Batch(1, 0));
-    EXPECT_EQ(node.Count(SERVE_reads_corrupt), 1U);
+    EXPECT_EQ(node.Count(SERVE_reads_failed), 1U);
 }
 
-TEST_F(FetchTest, BeforeACorruptBatchTheGoodOnesAreSent)
+TEST_F(FetchTest, BeforeAnUnreadableBatchTheGoodOnesAreSent)
 {
     Append(0, 50, false);
     Append(0, 50, false);
@@ -250,8 +358,8 @@ TEST_F(FetchTest, BeforeACorruptBatchTheGoodOnesAreSent)
 
 TEST_F(FetchTest, OldVersionsHearNotLeaderInsteadOfAStorageError)
 {
-    Append(0, 50);
-    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_CORRUPT, STATUS_OK);
+    Append(0, 50, false);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_IO);
     FetchOptions options;
     options.version = 5;
 

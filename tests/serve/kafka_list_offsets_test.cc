@@ -108,10 +108,52 @@ TEST_F(ListOffsetsTest, ATimestampInAColdBatchIsReadFromDisk)
 TEST_F(ListOffsetsTest, ABatchThatCannotBeReadIsAStorageError)
 {
     Append(1000, 1, false);
-    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_CORRUPT);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_IO);
 
     EXPECT_EQ(List(1002).error, KAFKA_STORAGE_ERROR);
     EXPECT_EQ(List(1002).offset, -1);
+}
+
+TEST_F(ListOffsetsTest, ATimestampInRotIsFoundBehindIt)
+{
+    Append(1000, 1, false);
+    Append(2000, 1, false);
+    Append(500, 1, false);
+    Append(3000, 1, false);
+    const int64_t rotten = List(2000).offset;
+    const int64_t behind = List(3000).offset;
+    fake_reader_set_fault(node.reader, 0, 0, uint64_t(rotten), STATUS_OK, STATUS_CORRUPT);
+    block_cache_destroy(node.catalog.cache);
+    node.catalog.cache = block_cache_create(0);
+
+    EXPECT_EQ(List(2000).error, KAFKA_NONE);
+    EXPECT_EQ(List(2000).offset, behind);
+    EXPECT_EQ(List(2000).timestamp_ms, 3000);
+    EXPECT_EQ(List(1000).offset, 0);
+    EXPECT_EQ(node.Count(SERVE_fenced_batches), 1U);
+}
+
+TEST_F(ListOffsetsTest, ATimestampInTheLastBatchIsNowhereWhenThatIsRot)
+{
+    Append(1000, 1, false);
+    fake_reader_set_fault(node.reader, 0, 0, 0, STATUS_OK, STATUS_CORRUPT);
+
+    EXPECT_EQ(List(1000).error, KAFKA_NONE);
+    EXPECT_EQ(List(1000).offset, -1);
+}
+
+TEST_F(ListOffsetsTest, TheGreatestTimestampInRotIsTheIndexs)
+{
+    Append(1000, 1, false);
+    Append(2000, 0, false);
+    const int64_t rotten = List(2000).offset;
+    fake_reader_set_fault(node.reader, 0, 0, uint64_t(rotten), STATUS_OK, STATUS_CORRUPT);
+    block_cache_destroy(node.catalog.cache);
+    node.catalog.cache = block_cache_create(0);
+
+    EXPECT_EQ(ListMax().timestamp_ms, 2000);
+    EXPECT_EQ(ListMax().offset, rotten);
+    EXPECT_EQ(ListMax().error, KAFKA_NONE);
 }
 
 TEST_F(ListOffsetsTest, LatestIsNotToldWhileTheEndCannotBeSeen)

@@ -122,6 +122,21 @@ struct RealLog : testing::Test {
         std::fclose(file);
     }
 
+    // In the middle of a batch, as rot would.
+    void FlipByte(const struct batch_location &location) const
+    {
+        char name[LOG_NAME_BYTES];
+        log_segment_name(location.partition, location.segment_number, name);
+        FILE *const file = std::fopen((place / name).c_str(), "r+b");
+        ASSERT_NE(file, nullptr);
+        const long position = long(location.position) + long(location.length_bytes) / 2;
+        ASSERT_EQ(std::fseek(file, position, SEEK_SET), 0);
+        const int byte = std::fgetc(file);
+        ASSERT_EQ(std::fseek(file, position, SEEK_SET), 0);
+        ASSERT_NE(std::fputc(byte ^ 0x20, file), EOF);
+        std::fclose(file);
+    }
+
     // Runs a request to its end, cold reads included.
     Bytes Ask(const Bytes &frame)
     {
@@ -158,7 +173,8 @@ void PutTopic(Bytes &out)
     Put(out, LogRig::kPartition, 4);
 }
 
-TEST_F(RealLog, IsFetchedWholeFromDisk)
+// Everything from offset 0 on.
+Bytes FetchAll()
 {
     Bytes fetch;
     Put(fetch, uint64_t{KAFKA_FETCH} << 16 | 4, 4);
@@ -169,17 +185,45 @@ TEST_F(RealLog, IsFetchedWholeFromDisk)
     PutTopic(fetch);
     Put(fetch, 0, 8);
     Put(fetch, 50 << 20, 4);
+    return fetch;
+}
 
-    const Bytes answer = Ask(fetch);
-
+// The records of an answer that has no error and the whole log's high watermark.
+Bytes Records(const Bytes &answer)
+{
     struct cursor in = cursor_over(bytes_of(answer.data(), answer.size()));
     cursor_skip(&in, 12 + 4 + 8 + 4 + 4);
     EXPECT_EQ(cursor_be16(&in), KAFKA_NONE);
     EXPECT_EQ(cursor_be64(&in), uint64_t{kBatches} * kRecords);
     cursor_skip(&in, 8 + 4);
     const struct bytes records = cursor_bytes(&in, cursor_be32(&in));
-    EXPECT_TRUE(Bytes(records.at, records.at + records.len_bytes) == stored);
+    return Bytes(records.at, records.at + records.len_bytes);
+}
+
+TEST_F(RealLog, IsFetchedWholeFromDisk)
+{
+    EXPECT_TRUE(Records(Ask(FetchAll())) == stored);
     EXPECT_EQ(stats.counters[SERVE_batches_from_disk], uint64_t{kBatches});
+}
+
+TEST_F(RealLog, IsFetchedButForTheOneBatchThatRotted)
+{
+    constexpr uint64_t victim = 17;
+    struct batch_location location;
+    ASSERT_EQ(reader_find_offset(reader, 0, LogRig::kPartition, victim * kRecords, &location),
+              STATUS_OK);
+    FlipByte(location);
+    Bytes expected = stored;
+    const auto begin = expected.begin() + ptrdiff_t(victim * stored.size() / kBatches);
+    expected.erase(begin, begin + ptrdiff_t(location.length_bytes));
+    testing::internal::CaptureStderr();
+
+    const Bytes records = Records(Ask(FetchAll()));
+
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(records == expected);
+    EXPECT_NE(said.find("offsets 51 to 53 of topic events"), std::string::npos) << said;
+    EXPECT_EQ(stats.counters[SERVE_fenced_batches], 1U);
 }
 
 TEST_F(RealLog, AnswersATimestampToTheRecord)
