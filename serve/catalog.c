@@ -39,7 +39,8 @@ static enum status read_ring(struct catalog *catalog, const struct batch_locatio
     }
     if (status == STATUS_STALE) { serve_stats_add(catalog->stats, SERVE_ring_reads_stale, 1); }
     (void)count_failure(catalog, status);
-    return status == STATUS_CORRUPT ? STATUS_STALE : status;
+    /* Whatever is wrong with that memory is no verdict on the disk, which has a copy of its own. */
+    return status == STATUS_OK ? STATUS_OK : STATUS_STALE;
 }
 
 /* What the finished read brought, if it is for this batch; STATUS_STALE otherwise. */

@@ -56,7 +56,8 @@ void text_label(struct text *text, const char *part)
         case '\\': text_printf(text, "\\\\"); break;
         case '"': text_printf(text, "\\\""); break;
         case '\n': text_printf(text, "\\n"); break;
-        default: text_printf(text, "%c", *part); break;
+        /* Names are ASCII; anything else came from a page that something has scribbled on. */
+        default: text_printf(text, "%c", *part >= ' ' && *part <= '~' ? *part : '?'); break;
         }
     }
 }
