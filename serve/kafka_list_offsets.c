@@ -105,16 +105,16 @@ static enum status find_not_older(struct kafka_request *request, uint32_t index,
 {
     struct reader *const reader = request->service->catalog->reader;
     const size_t topic = (size_t)request->list_offsets.topic;
-    uint64_t *const from = &request->list_offsets.behind_fence;
-    if (*from == 0) { return reader_find_timestamp(reader, topic, index, timestamp_ms, out); }
+    uint64_t offset = request->list_offsets.behind_fence;
+    if (offset == 0) { return reader_find_timestamp(reader, topic, index, timestamp_ms, out); }
 
     for (int i = 0; i < BATCHES_WALKED_MAX; i++) {
-        const enum status status = reader_find_offset(reader, topic, index, *from, out);
+        const enum status status = reader_find_offset(reader, topic, index, offset, out);
         if (status != STATUS_OK || out->max_timestamp_ms >= timestamp_ms) { return status; }
-        *from = out->next_offset;
+        offset = out->next_offset;
     }
-    return STATUS_OK; /* an older one: the client reads more than it asked for, and misses nothing
-                       */
+    /* An older one: the client reads more than it asked for, and misses nothing. */
+    return STATUS_OK;
 }
 
 static enum status list_timestamp(struct kafka_request *request, uint32_t index,
