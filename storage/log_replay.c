@@ -93,6 +93,35 @@ static enum status take_records(struct log_replay *replay, const struct scanned_
     return index_push(replay, &line);
 }
 
+/* Whether declarations that were taken say all that is known of the log: every topic, in order, and
+ * no offset below one that was given. */
+static bool declares_all(const struct log_resume *log, struct bytes declarations)
+{
+    struct topic_declaration topic;
+    uint32_t count = 0;
+    while (topic_declaration_decode(&declarations, &topic) == STATUS_OK) {
+        if (topic.topic != (int32_t)count) { return false; }
+        const struct log_resume_topic *const known = &log->topics[count++];
+        if (!bytes_equal_text(topic.name, known->name)) { return false; }
+        if (topic.next_offset < known->next_offset) { return false; }
+    }
+    return declarations.len_bytes == 0 && count == log->topic_count;
+}
+
+/* The next start reads nothing but the newest footer: one that says less than the commits before it
+ * does not stand, whatever its checksums say, and what it remembers is not believed. */
+static void take_footer(struct log_replay *replay, const struct scanned_commit *commit)
+{
+    const struct commit_header *const header = &commit->header;
+    struct segment_footer footer;
+    replay->footer_last = (header->flags & COMMIT_FLAG_FOOTER) != 0 &&
+                          segment_footer_open(commit->bytes, header, &footer) == STATUS_OK;
+    if (replay->footer_last && !declares_all(replay->log, footer.topics)) {
+        replay->footer_last = false;
+        replay->commits_uncovered++;
+    }
+}
+
 /* Takes what holds of a commit whose directory does. The directory of a damaged one still names its
  * offsets: the index lists them, reading them says that they are corrupt. */
 static enum status take_commit(struct log_replay *replay, const struct scanned_commit *commit)
@@ -120,11 +149,9 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     replay->next_number = header->number + 1;
     replay->previous_crc32c = header->crc32c;
     replay->tail_position = commit->position + header->length_bytes;
-    struct segment_footer footer;
-    replay->footer_last = (header->flags & COMMIT_FLAG_FOOTER) != 0 &&
-                          segment_footer_open(commit->bytes, header, &footer) == STATUS_OK;
     replay->footer = *header;
     replay->top_empty = false;
+    take_footer(replay, commit);
     return STATUS_OK;
 }
 

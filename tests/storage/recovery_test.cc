@@ -360,6 +360,26 @@ TEST(Recovery, ReplacesAFooterWhoseTopicsAreRotten)
     EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1}));
 }
 
+TEST(Recovery, GivesNoOffsetTwiceWhenAFooterSaysLessThanTheCommitsBeforeIt)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.TailRecordsMax(100).OpenSegment();
+    const BuiltCommit commit = log.Commit({{0, 3}, {1, 4}});
+    log.ContinueBehind(commit, {3, 1}).Footer();
+
+    const Recovered first = Recover(disk);
+    const Recovered second = Recover(disk);
+
+    EXPECT_EQ(first.log->topics[0].next_offset, 3U + 100);
+    EXPECT_EQ(first.log->topics[1].next_offset, 4U + 100);
+    EXPECT_EQ(second.log->topics[0].next_offset, first.log->topics[0].next_offset);
+    EXPECT_EQ(second.log->topics[1].next_offset, first.log->topics[1].next_offset);
+    EXPECT_EQ(second.log->leader_epoch, first.log->leader_epoch);
+    EXPECT_TRUE(second.findings.empty());
+    EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1}));
+}
+
 TEST(Recovery, DropsASegmentWhosePredecessorIsTorn)
 {
     SimDisk disk = MakeDisk();
