@@ -271,7 +271,9 @@ class LogRig {
     /* One turn of the worker and one of the helper; time moves on a millisecond. */
     uint64_t Turn()
     {
-        now.mono_ns += NS_PER_MS;
+        /* A real disk takes real time: the clock goes about as fast, and slower than a busy
+         * machine. */
+        now.mono_ns += options_.on_real_disk ? NS_PER_MS / 5 : NS_PER_MS;
         now.wall_ms += 1;
         if (options_.on_real_disk) { usleep(200); }
         segment_supply_work(supply, now.mono_ns);
@@ -281,10 +283,12 @@ class LogRig {
     {
         for (int i = 0; i < count; i++) { Turn(); }
     }
-    /* Until everything is durable; at most 2,000 turns. */
+    /* A simulated disk is through in far less; a real one on a busy machine may take seconds. */
+    int TurnsMax() const { return options_.on_real_disk ? 50000 : 2000; }
+    /* Until everything is durable. */
     void Settle()
     {
-        for (int i = 0; i < 2000 && core_log_in_flight(log) > 0; i++) { Turn(); }
+        for (int i = 0; i < TurnsMax() && core_log_in_flight(log) > 0; i++) { Turn(); }
         EXPECT_EQ(core_log_in_flight(log), 0U);
     }
 
@@ -328,7 +332,7 @@ class LogRig {
     /* Turns until it is taken; at most 2,000. */
     uint64_t MustWrite(uint32_t records = 3, size_t bytes = 1000)
     {
-        for (int i = 0; i < 2000; i++) {
+        for (int i = 0; i < TurnsMax(); i++) {
             const uint64_t number = Write(records, bytes);
             if (number != 0) { return number; }
             Turn();
@@ -339,7 +343,7 @@ class LogRig {
     void Finish()
     {
         core_log_finish(log);
-        for (int i = 0; i < 2000 && !core_log_is_finished(log); i++) { Turn(); }
+        for (int i = 0; i < TurnsMax() && !core_log_is_finished(log); i++) { Turn(); }
         EXPECT_TRUE(core_log_is_finished(log));
     }
 
