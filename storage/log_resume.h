@@ -1,6 +1,7 @@
 /* log_resume.h - where a log goes on: what recovery found, what core_log starts from. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -27,6 +28,7 @@ struct log_resume {
     uint64_t predecessor_commit_number;
     uint32_t predecessor_commit_crc32c;
     int64_t last_wall_ms; /* wall times of commits go on from here, never back */
+    bool durable_lost;    /* commits that were durable are gone: recovery told which */
     uint32_t topic_count; /* topics[i] is topic number i of the log */
     struct log_resume_topic topics[LOG_TOPICS_MAX];
     uint32_t totals_count; /* counters in the newest commit; 0: none */

@@ -339,6 +339,16 @@ static void resume_from_nothing(struct log_resume *out)
     out->next_commit_number = 1;
 }
 
+/* No segment says which topics there were, so no offset can be skipped: what comes now is a new log
+ * with an id, and topic ids, of its own. */
+static void tell_lost_log(const struct log_replay *replay, const struct recovery_witness *witness)
+{
+    if (witness == NULL || !witness->valid || witness->durable_number == 0) { return; }
+    log_replay_report(replay, RECOVERY_LOST_LOG, 0, witness->durable_number, 0);
+    replay->log->durable_lost = true;
+    replay->log->leader_epoch = 1;
+}
+
 static enum status recover_loaded(struct log_replay *replay, const struct recovery_witness *witness)
 {
     const struct log_chain *const chain = replay->chain;
@@ -350,13 +360,17 @@ static enum status recover_loaded(struct log_replay *replay, const struct recove
     for (size_t i = 0; i < chain->count; i++) {
         only_spares = only_spares && chain->segments[i].status == STATUS_NOT_FOUND;
     }
-    if (only_spares) { return STATUS_NOT_FOUND; }
+    if (only_spares) {
+        tell_lost_log(replay, witness);
+        return STATUS_NOT_FOUND;
+    }
 
     const uint64_t highest = chain->segments[chain->count - 1].number;
     replay->log->next_segment_number = highest < UINT64_MAX ? highest + 1 : highest;
     if (log_chain_top(chain) == chain->count) {
         status = nothing_read(chain);
         if (status != STATUS_OK) { return status; }
+        tell_lost_log(replay, witness);
         resume_from_nothing(replay->log);
         return STATUS_OK;
     }
@@ -371,7 +385,7 @@ enum status recovery_run(struct files files, uint32_t partition,
 {
     struct log_chain chain;
     const enum status listed = log_chain_load(files, partition, &chain);
-    if (listed != STATUS_OK) { return listed; }
+    if (listed != STATUS_OK && listed != STATUS_NOT_FOUND) { return listed; }
 
     struct log_replay *const replay = calloc(1, sizeof *replay);
     enum status status = STATUS_NO_MEMORY;
