@@ -349,6 +349,21 @@ static void tell_lost_log(const struct log_replay *replay, const struct recovery
     replay->log->leader_epoch = 1;
 }
 
+/* Above all that is the log's or, on a disk that does not answer, may be. A file that says that it
+ * belongs elsewhere does not count, nor an unreadable one whose number nobody counts up to: the
+ * segment supply steps over their names. */
+static uint64_t next_segment_number(const struct log_chain *chain)
+{
+    static const uint64_t nobody_counts_up_to = UINT64_C(1) << 48;
+    uint64_t highest = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_segment *const segment = &chain->segments[i];
+        if (segment->status == STATUS_INVALID) { continue; }
+        if (segment->number < nobody_counts_up_to) { highest = segment->number; }
+    }
+    return highest + 1;
+}
+
 static enum status recover_loaded(struct log_replay *replay, const struct recovery_witness *witness)
 {
     const struct log_chain *const chain = replay->chain;
@@ -365,8 +380,7 @@ static enum status recover_loaded(struct log_replay *replay, const struct recove
         return STATUS_NOT_FOUND;
     }
 
-    const uint64_t highest = chain->segments[chain->count - 1].number;
-    replay->log->next_segment_number = highest < UINT64_MAX ? highest + 1 : highest;
+    replay->log->next_segment_number = next_segment_number(chain);
     if (log_chain_top(chain) == chain->count) {
         status = nothing_read(chain);
         if (status != STATUS_OK) { return status; }

@@ -723,6 +723,38 @@ TEST(Recovery, StartsAboveFilesThatItCannotRead)
     EXPECT_TRUE(Exists(disk, 1));
 }
 
+// A copy of a segment, or any other file, with a number that cannot be counted up from.
+TEST(Recovery, CountsOnFromItsOwnSegmentsOnly)
+{
+    for (const uint64_t number : {UINT64_C(0x100), UINT64_MAX}) {
+        for (const bool copy : {true, false}) {
+            SimDisk disk = MakeDisk();
+            LogBuilder log(disk);
+            log.OpenSegment();
+            log.Commit({{0, 3}});
+            log.Seal();
+            uint64_t size = 0;
+            SegmentBytes(disk, 1, &size);
+            int file;
+            ASSERT_EQ(
+                files_create(sim_disk_files(disk.get()), SegmentName(number).c_str(), size, &file),
+                STATUS_OK);
+            files_close(sim_disk_files(disk.get()), file);
+            uint8_t *const foreign = SegmentBytes(disk, number);
+            if (copy) { memcpy(foreign, SegmentBytes(disk, 1), size); }
+            if (!copy) { memset(foreign, 0x5A, size); }
+
+            const Recovered recovered = Recover(disk);
+
+            EXPECT_EQ(recovered.status, STATUS_OK);
+            EXPECT_EQ(recovered.Only(RECOVERY_UNREADABLE).number, number);
+            EXPECT_EQ(recovered.log->next_segment_number, number == 0x100 && !copy ? 0x101U : 2U);
+            EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
+            EXPECT_TRUE(Exists(disk, number));
+        }
+    }
+}
+
 class UnreadableNewest : public ::testing::Test {
   protected:
     UnreadableNewest()
