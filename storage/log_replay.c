@@ -481,6 +481,14 @@ enum status log_replay_run(struct log_replay *replay, const struct recovery_witn
     if (status != STATUS_OK) { return status; }
 
     absent_fence(replay);
+    const struct chain_segment *const top = &replay->chain->segments[replay->top];
+    const bool cut_short =
+        top->header_status == STATUS_OK && top->size_bytes < top->header.capacity_bytes;
+    if (!replay->proven && cut_short && !(replay->footer_last && !replay->top_empty)) {
+        /* How much stood behind the end of the file, nobody knows. */
+        replay->undecidable = true;
+        at_least(&replay->tail_records_max, TAIL_RECORDS_UNKNOWN);
+    }
     if (!replay->proven && newest_is_unreadable(replay->chain)) {
         replay->undecidable = true;
         at_least(&replay->tail_records_max, TAIL_RECORDS_UNKNOWN);

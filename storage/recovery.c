@@ -9,6 +9,24 @@
 
 /* ---------------------------------------------------------------------- findings at the door */
 
+/* Segments are made whole: a shorter file lost its end, and a trailer that names a footer which is
+ * not there, that. Readers serve what still stands. */
+static void report_shortened(const struct log_replay *replay, const struct chain_segment *segment)
+{
+    const uint64_t capacity = segment->header.capacity_bytes;
+    if (segment->header_status == STATUS_OK && segment->size_bytes < capacity) {
+        log_replay_report(replay, RECOVERY_FENCED, segment->number, segment->size_bytes,
+                          capacity - segment->size_bytes);
+        replay->log->durable_lost = true;
+    } else if (segment->trailer_status == STATUS_OK && !segment->sealed &&
+               segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_FENCED, segment->number,
+                          segment->trailer.footer_position, segment->trailer.footer_length_bytes);
+    } else if (segment->trailer_status == STATUS_CORRUPT && segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_UNSEALED, segment->number, STATUS_CORRUPT, 0);
+    }
+}
+
 /* STATUS_UNSUPPORTED when any segment is of a newer format. */
 static enum status report_segments(const struct log_replay *replay)
 {
@@ -26,6 +44,7 @@ static enum status report_segments(const struct log_replay *replay)
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number,
                               (uint64_t)segment->header_status, 1);
         }
+        if (status == STATUS_OK && segment->in_chain) { report_shortened(replay, segment); }
         if (status == STATUS_OK && segment->in_chain && segment->predecessor_missing && i > 0) {
             const size_t below = log_chain_below(chain, i);
             if (below < chain->count) { /* the oldest one's predecessor was retired, not lost */

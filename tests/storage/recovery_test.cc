@@ -755,6 +755,63 @@ TEST(Recovery, CountsOnFromItsOwnSegmentsOnly)
     }
 }
 
+// Doubles the capacity that the header names: the file lacks its second half.
+void LoseTheSecondHalf(const SimDisk &disk, uint64_t number)
+{
+    struct segment_header header = HeaderOf(disk, number);
+    header.capacity_bytes *= 2;
+    segment_header_encode(&header, SegmentBytes(disk, number));
+}
+
+TEST(Recovery, TellsOfASegmentThatWasCutShortInTheMidstOfTheLog)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    for (int i = 0; i < 3; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    LoseTheSecondHalf(disk, 2);
+
+    const Recovered recovered = Recover(disk);
+
+    const Finding fenced = recovered.Only(RECOVERY_FENCED);
+    EXPECT_EQ(fenced.number, 2U);
+    EXPECT_EQ(fenced.value, log.Capacity());
+    EXPECT_EQ(fenced.other, log.Capacity());
+    EXPECT_TRUE(recovered.log->durable_lost);
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 9U);
+}
+
+TEST(Recovery, TellsOfASegmentWhoseFooterRotted)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    for (int i = 0; i < 2; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    memset(SegmentBytes(disk, 1) + footer.position, 0, footer.length_bytes);
+
+    EXPECT_EQ(Recover(disk).Only(RECOVERY_FENCED).value, footer.position);
+}
+
+TEST(Recovery, GivesNoOffsetThatAnEndCutOffMayHaveHeld)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    LoseTheSecondHalf(disk, 1);
+
+    EXPECT_EQ(Recover(disk).log->topics[0].next_offset, 3U + (64U << 20));
+}
+
 class UnreadableNewest : public ::testing::Test {
   protected:
     UnreadableNewest()
