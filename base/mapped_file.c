@@ -55,12 +55,14 @@ enum status mapped_file_create(const char *path, size_t size_bytes, struct mappe
 enum status mapped_file_open(const char *path, bool writable, size_t size_bytes_min,
                              struct mapped_file *out)
 {
-    const int descriptor = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    /* O_NONBLOCK: a FIFO of that name must not make anybody wait for its other end. */
+    const int descriptor = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) { return status_from_errno(errno); }
 
     struct stat stat;
     enum status status = STATUS_OK;
     if (fstat(descriptor, &stat) != 0) { status = status_from_errno(errno); }
+    if (status == STATUS_OK && !S_ISREG(stat.st_mode)) { status = STATUS_INVALID; }
     if (status == STATUS_OK && (size_t)stat.st_size < size_bytes_min) { status = STATUS_TRUNCATED; }
     if (status == STATUS_OK && stat.st_size == 0) { status = STATUS_TRUNCATED; }
     if (status == STATUS_OK) { status = map_descriptor(descriptor, writable, out); }

@@ -29,8 +29,8 @@ struct mapped_file {
 MUST_CHECK enum status mapped_file_create(const char *path, size_t size_bytes,
                                           struct mapped_file *out);
 
-/* Maps an existing file whole; writable only when asked. STATUS_NOT_FOUND, STATUS_TRUNCATED when it
- * is smaller than `size_bytes_min`. */
+/* Maps an existing file whole; writable only when asked. STATUS_NOT_FOUND; STATUS_TRUNCATED when it
+ * is smaller than `size_bytes_min`; STATUS_INVALID when it is no regular file. Never waits. */
 MUST_CHECK enum status mapped_file_open(const char *path, bool writable, size_t size_bytes_min,
                                         struct mapped_file *out);
 

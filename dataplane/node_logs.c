@@ -108,6 +108,11 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
                     partition, number, status_text((enum status)value));
         break;
     case RECOVERY_REMOVED_SPARE: break; /* prepared ahead and never used: nothing is lost */
+    case RECOVERY_LOST_LOG:
+        log_error("part-%04u: its log is lost: no segment is left of %" PRIu64
+                  " durable commits; a new log begins, with topic ids of its own",
+                  partition, value);
+        break;
     case RECOVERY_SKIPPED_OFFSETS:
         log_warning("part-%04u: every topic skips %" PRIu64
                     " offsets, past all that the lost tail can have named; leader epoch is now "
@@ -127,6 +132,7 @@ static enum status recover_one(struct node_logs *logs, const struct runtime *run
     const struct root_partition *const slot = &runtime->root->partitions[partition];
     const struct recovery_witness witness = {
         .valid = runtime->root_survived && slot->state != ROOT_LOG_ABSENT,
+        .log_id = slot->log_id,
         .nonce = slot->nonce,
         .incarnation = runtime->root->incarnation,
         .durable_number = slot->durable_number,
@@ -235,9 +241,10 @@ void node_logs_settle_ledger(struct stats_page *stats, bool survived,
     if (ledger.records_residue > 0) {
         stats_add(stats, STATS_records_lost_at_crash, (uint64_t)ledger.records_residue);
         log_warning("part-%04u: %" PRId64
-                    " records were in memory when the last run ended, and are "
-                    "lost (none of them was acknowledged or served)",
-                    stats->partition, ledger.records_residue);
+                    " records were in memory when the last run ended, and are lost (%s)",
+                    stats->partition, ledger.records_residue,
+                    resume->durable_lost ? "and durable ones with them: see above"
+                                         : "none of them was acknowledged or served");
     }
     /* Frames taken from the port whose outcome was not counted yet: the turn they were in is gone.
      */

@@ -188,13 +188,17 @@ static void durable_from_chain(struct log_replay *replay, const struct recovery_
         }
     }
     if (witness == NULL || !witness->valid || witness->incarnation < incarnation) { return; }
+    const struct log_id log_id = chain->segments[log_chain_top(chain)].header.log_id;
+    if (!log_id_equal(witness->log_id, log_id)) { return; }
+    at_least(&replay->durable_number, witness->durable_number);
     for (size_t i = 0; i < chain->count; i++) {
         const struct chain_segment *const segment = &chain->segments[i];
         if (!segment->in_chain) { continue; }
         /* Of an earlier incarnation while the newest has nothing durable of its own. */
         if (log_id_equal(segment->header.nonce, witness->nonce)) { replay->proven = true; }
     }
-    if (replay->proven) { at_least(&replay->durable_number, witness->durable_number); }
+    replay->newest_missing = !replay->proven;
+    replay->newest_unknown = !replay->proven && witness->incarnation > incarnation;
 }
 
 static void durable_from_segment(struct log_replay *replay, const struct chain_segment *segment)
@@ -292,6 +296,7 @@ static void fence(struct log_replay *replay, uint64_t last, uint64_t begin, uint
 {
     const uint64_t number = replay->chain->segments[replay->top].number;
     log_replay_report(replay, RECOVERY_FENCED, number, begin, end - begin);
+    replay->log->durable_lost = true;
     replay->commits_uncovered += last - replay->next_number + 1;
     replay->next_number = last + 1;
 }
@@ -306,6 +311,7 @@ static bool damaged_commit(struct log_replay *replay, const struct scanned_commi
     }
     log_replay_report(replay, RECOVERY_FENCED, replay->chain->segments[replay->top].number,
                       commit->position, commit->header.length_bytes);
+    replay->log->durable_lost = true;
     if ((commit->header.flags & COMMIT_FLAG_FOOTER) != 0) {
         /* Half a footer is none: what it remembered of skipped offsets may be in the other half.
          * The next one goes in its place. */
@@ -482,6 +488,18 @@ static bool newest_is_unreadable(const struct log_chain *chain)
     return false;
 }
 
+/* Not torn but absent: the disk lost what it had promised to keep. */
+static void absent_fence(struct log_replay *replay)
+{
+    const bool told_by_root = replay->proven || replay->newest_missing;
+    const bool at_end = log_chain_above(replay->chain, replay->top) == replay->chain->count;
+    if (replay->durable_number < replay->next_number || !(told_by_root || at_end)) { return; }
+    fence(replay, replay->durable_number, replay->tail_position, replay->tail_position);
+    if (!replay->newest_missing) { return; }
+    replay->undecidable = true; /* what was in flight in the missing segment named offsets, too */
+    if (replay->newest_unknown) { at_least(&replay->tail_records_max, TAIL_RECORDS_UNKNOWN); }
+}
+
 enum status log_replay_run(struct log_replay *replay, const struct recovery_witness *witness)
 {
     assert(log_chain_top(replay->chain) < replay->chain->count);
@@ -489,10 +507,14 @@ enum status log_replay_run(struct log_replay *replay, const struct recovery_witn
     const enum status status = walk(replay);
     if (status != STATUS_OK) { return status; }
 
-    if (replay->durable_number >= replay->next_number &&
-        log_chain_above(replay->chain, replay->top) == replay->chain->count) {
-        /* Not torn but absent: the disk lost what it had promised to keep. */
-        fence(replay, replay->durable_number, replay->tail_position, replay->tail_position);
+    absent_fence(replay);
+    const struct chain_segment *const top = &replay->chain->segments[replay->top];
+    const bool cut_short =
+        top->header_status == STATUS_OK && top->size_bytes < top->header.capacity_bytes;
+    if (!replay->proven && cut_short && !(replay->footer_last && !replay->top_empty)) {
+        /* How much stood behind the end of the file, nobody knows. */
+        replay->undecidable = true;
+        at_least(&replay->tail_records_max, TAIL_RECORDS_UNKNOWN);
     }
     if (!replay->proven && newest_is_unreadable(replay->chain)) {
         replay->undecidable = true;

@@ -26,6 +26,8 @@ struct log_replay {
     struct log_chain *chain;
     const struct recovery_report *report; /* may be NULL */
     bool proven;                          /* the root page speaks of the newest incarnation */
+    bool newest_missing;                  /* it names a segment that is not in the chain */
+    bool newest_unknown;                  /* and that one is of a later life than all that is */
     bool durable_complete;                /* every commit was asked for its durable_number */
     uint64_t durable_number;              /* every commit up to here was durable once */
 

@@ -236,6 +236,7 @@ static bool look(struct reader *reader, uint64_t now_ns)
             .incarnation = reader->looked_incarnation,
         };
         if (slot != NULL) {
+            if (view.recovered) { view.log_id = slot->log_id; }
             view.open_segment_number =
                 atomic_load_explicit(&slot->open_segment_number, memory_order_acquire);
             view.first_segment_number =

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/logger.h"
 #include "storage/segment_scan.h"
 
 struct reader_partition *reader_partition_create(uint32_t number, struct reader_catalog *catalog)
@@ -265,7 +266,7 @@ struct seen_header {
     bool rebuilt;
 };
 
-/* Its header, where the file is no spare. */
+/* Its header, where the file is no spare. STATUS_INVALID: it names another place. */
 static enum status header_read(const struct partition_view *view, uint32_t partition,
                                uint64_t number, struct seen_header *out)
 {
@@ -280,6 +281,9 @@ static enum status header_read(const struct partition_view *view, uint32_t parti
     if (status == STATUS_OK) {
         out->header = *segment_scan_header(scan);
         out->rebuilt = segment_scan_header_is_rebuilt(scan);
+        if (!out->rebuilt && (out->header.partition != partition || out->header.number != number)) {
+            status = STATUS_INVALID;
+        }
     }
     segment_scan_destroy(scan);
     files_close(view->files, file);
@@ -327,14 +331,14 @@ static enum status segment_from_disk(struct reader_partition *partition,
                                      struct reader_segment **out)
 {
     const struct segment_topics topics = topics_of(partition);
-    const enum status status =
-        reader_segment_load(view->files, partition->number, number, &topics, out);
+    const enum status status = reader_segment_load(view->files, partition->number, number,
+                                                   partition->log_id, &topics, out);
     if (status != STATUS_BUSY && status != STATUS_CORRUPT) { return status; }
     uint64_t last_number = UINT64_MAX;
     const enum status settled = successor_find(partition, view, listing, number, &last_number);
     if (settled != STATUS_OK && status != STATUS_CORRUPT) { return settled; }
-    return reader_segment_rebuild(view->files, partition->number, number, last_number, &topics,
-                                  out);
+    return reader_segment_rebuild(view->files, partition->number, number, partition->log_id,
+                                  last_number, &topics, out);
 }
 
 /* A live index of this incarnation, or of one whose segment was not recovered yet. */
@@ -397,6 +401,7 @@ static bool segment_look(struct reader_partition *partition, const struct partit
         }
         partition->look_again = true;
     }
+    if (status == STATUS_INVALID) { partition->foreign_count++; }
     if (status == STATUS_STALE || status == STATUS_IO || status == STATUS_NO_MEMORY) {
         partition->look_again = true; /* went meanwhile, or cannot be read now */
     }
@@ -418,6 +423,32 @@ static bool drop_missing(struct reader_partition *partition, const struct partit
     return dropped;
 }
 
+/* Whose segments are to be served: the root page's word, or, as recovery has it, the newest's that
+ * lies where its header says. */
+static void log_id_find(struct reader_partition *partition, const struct partition_view *view,
+                        const struct listing *listing)
+{
+    static const struct log_id unknown = {{0}};
+    partition->log_id = view->log_id;
+    if (!log_id_equal(view->log_id, unknown)) { return; }
+    for (size_t i = listing->count; i-- > 0;) {
+        struct seen_header seen;
+        if (header_read(view, partition->number, listing->numbers[i], &seen) != STATUS_OK) {
+            continue;
+        }
+        partition->log_id = seen.header.log_id;
+        return;
+    }
+}
+
+static void foreign_tell(const struct reader_partition *partition, size_t before)
+{
+    if (partition->foreign_count <= before) { return; }
+    log_warning("part-%04u: %zu files are not served: their headers name another partition, number "
+                "or log",
+                partition->number, partition->foreign_count);
+}
+
 bool reader_partition_look(struct reader_partition *partition, const struct partition_view *view)
 {
     struct listing listing = {0};
@@ -433,11 +464,15 @@ bool reader_partition_look(struct reader_partition *partition, const struct part
 
     bool changed = reader_partition_retire(partition, view->open, view->first_segment_number);
     partition->complete = true;
+    const size_t foreign_before = partition->foreign_count;
+    partition->foreign_count = 0;
+    log_id_find(partition, view, &listing);
     if (listing.count > 0) { changed = drop_missing(partition, view, &listing) || changed; }
     for (size_t i = 0; i < listing.count; i++) {
         if (listing.numbers[i] < partition->first_segment_number) { continue; }
         changed = segment_look(partition, view, &listing, listing.numbers[i]) || changed;
     }
+    foreign_tell(partition, foreign_before);
     ring_look(partition, view);
     changed = reader_partition_follow(partition) || changed;
     if (changed) { log_starts_find(partition); }

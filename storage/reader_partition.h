@@ -38,6 +38,8 @@ struct reader_partition {
     bool complete;
     bool look_again; /* something was about to appear */
     struct log_id cluster_id;
+    struct log_id log_id; /* whose segments these are; all zero: none was seen yet */
+    size_t foreign_count; /* files of the last look that name another place: never served */
     struct mapped_file ring;
     uint64_t ring_capacity_bytes; /* as it was when the ring was mapped: never asked again */
     int16_t *local_of;            /* the log's number of a catalog topic, -1: none */
@@ -52,6 +54,7 @@ struct partition_view {
     const char *runtime;
     bool recovered; /* ingest, alive or not, got past recovery in this incarnation */
     uint64_t incarnation;
+    struct log_id log_id; /* all zero: it does not say */
     uint64_t open_segment_number;
     uint64_t first_segment_number;
 };

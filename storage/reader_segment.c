@@ -192,14 +192,25 @@ bool reader_segment_follow(struct reader_segment *segment, const struct segment_
 
 /* ----------------------------------------------------------------------------- on disk */
 
-static void header_take(struct reader_segment *segment, const struct segment_header *header)
+/* STATUS_INVALID: a copy, or another log's file, under a name of this one. A header that was
+ * rebuilt from a commit knows neither partition nor number. */
+static enum status header_take(struct reader_segment *segment, const struct segment_scan *scan)
 {
+    static const struct log_id any = {{0}};
+    const struct segment_header *const header = segment_scan_header(scan);
+    const bool named_so =
+        header->number == segment->number && header->partition == segment->partition;
+    if (!named_so && !segment_scan_header_is_rebuilt(scan)) { return STATUS_INVALID; }
+    if (!log_id_equal(segment->log_id, any) && !log_id_equal(segment->log_id, header->log_id)) {
+        return STATUS_INVALID;
+    }
     segment->nonce = header->nonce;
     segment->cluster_id = header->cluster_id;
     segment->leader_epoch = header->leader_epoch;
     segment->incarnation = header->incarnation;
     segment->sealed = true;
     segment_index_init(&segment->index, header->capacity_bytes);
+    return STATUS_OK;
 }
 
 static enum status footer_take(struct reader_segment *segment, struct segment_scan *scan,
@@ -278,8 +289,8 @@ static enum status segment_fill(struct reader_segment *segment, struct files fil
     if (status != STATUS_OK) { return status == STATUS_NOT_FOUND ? STATUS_STALE : status; }
     struct segment_scan *scan = NULL;
     status = segment_scan_create(files, file, size_bytes, &scan);
+    if (status == STATUS_OK) { status = header_take(segment, scan); }
     if (status == STATUS_OK) {
-        header_take(segment, segment_scan_header(scan));
         struct segment_trailer trailer;
         if (segment->rebuilt && segment_scan_trailer(scan, &trailer) == STATUS_OK &&
             trailer.footer_number - 1 < segment->last_number) {
@@ -307,17 +318,21 @@ static enum status segment_read(struct reader_segment *segment, struct files fil
 }
 
 enum status reader_segment_load(struct files files, uint32_t partition, uint64_t number,
-                                const struct segment_topics *topics, struct reader_segment **out)
+                                struct log_id log_id, const struct segment_topics *topics,
+                                struct reader_segment **out)
 {
-    return segment_read(segment_create(partition, number), files, topics, out);
+    struct reader_segment *const segment = segment_create(partition, number);
+    if (segment != NULL) { segment->log_id = log_id; }
+    return segment_read(segment, files, topics, out);
 }
 
 enum status reader_segment_rebuild(struct files files, uint32_t partition, uint64_t number,
-                                   uint64_t last_number, const struct segment_topics *topics,
-                                   struct reader_segment **out)
+                                   struct log_id log_id, uint64_t last_number,
+                                   const struct segment_topics *topics, struct reader_segment **out)
 {
     struct reader_segment *const segment = segment_create(partition, number);
     if (segment != NULL) {
+        segment->log_id = log_id;
         segment->rebuilt = true;
         segment->last_number = last_number;
     }
@@ -330,9 +345,10 @@ enum status reader_segment_index_load(struct files files, struct reader_segment 
     struct reader_segment *fresh = NULL;
     enum status status =
         segment->rebuilt
-            ? reader_segment_rebuild(files, segment->partition, segment->number,
+            ? reader_segment_rebuild(files, segment->partition, segment->number, segment->log_id,
                                      segment->last_number, NULL, &fresh)
-            : reader_segment_load(files, segment->partition, segment->number, NULL, &fresh);
+            : reader_segment_load(files, segment->partition, segment->number, segment->log_id, NULL,
+                                  &fresh);
     if (status == STATUS_STALE) { return STATUS_NOT_FOUND; }
     if (status == STATUS_BUSY) { return STATUS_CORRUPT; } /* its seal was there before */
     if (status != STATUS_OK) { return status; }

@@ -51,6 +51,7 @@ struct reader_segment {
     uint32_t live_capacity;     /* entries that the mapping has room for, checked once */
     uint64_t live_entries_seen;
     uint32_t live_topics_seen;
+    struct log_id log_id; /* what a file has to say it is of; all zero: any */
     uint64_t entries_refused;
     uint64_t last_use; /* for the cache */
 };
@@ -68,15 +69,19 @@ MUST_CHECK enum status reader_segment_attach(const char *runtime, uint32_t parti
 /* Takes over what a live index counts now; answers whether that was anything. */
 bool reader_segment_follow(struct reader_segment *segment, const struct segment_topics *topics);
 
-/* Reads a sealed one by its footer. STATUS_NOT_FOUND: prepared only; STATUS_BUSY: no trailer
- * that holds; STATUS_CORRUPT: sealed, and the footer is bad (rebuild it). Blocks. */
+/* Reads a sealed one by its footer. STATUS_INVALID: a file that was put there: its header names
+ * another partition, number or log (`log_id` all zero: any is right). STATUS_NOT_FOUND: prepared
+ * only; STATUS_BUSY: no trailer that holds; STATUS_CORRUPT: sealed, and the footer is bad (rebuild
+ * it). Blocks. */
 MUST_CHECK enum status reader_segment_load(struct files files, uint32_t partition, uint64_t number,
+                                           struct log_id log_id,
                                            const struct segment_topics *topics,
                                            struct reader_segment **out);
 
 /* Walks all of it, up to commit `last_number`. Blocks for as long as reading the file takes. */
 MUST_CHECK enum status reader_segment_rebuild(struct files files, uint32_t partition,
-                                              uint64_t number, uint64_t last_number,
+                                              uint64_t number, struct log_id log_id,
+                                              uint64_t last_number,
                                               const struct segment_topics *topics,
                                               struct reader_segment **out);
 

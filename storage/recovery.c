@@ -9,6 +9,24 @@
 
 /* ---------------------------------------------------------------------- findings at the door */
 
+/* Segments are made whole: a shorter file lost its end, and a trailer that names a footer which is
+ * not there, that. Readers serve what still stands. */
+static void report_shortened(const struct log_replay *replay, const struct chain_segment *segment)
+{
+    const uint64_t capacity = segment->header.capacity_bytes;
+    if (segment->header_status == STATUS_OK && segment->size_bytes < capacity) {
+        log_replay_report(replay, RECOVERY_FENCED, segment->number, segment->size_bytes,
+                          capacity - segment->size_bytes);
+        replay->log->durable_lost = true;
+    } else if (segment->trailer_status == STATUS_OK && !segment->sealed &&
+               segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_FENCED, segment->number,
+                          segment->trailer.footer_position, segment->trailer.footer_length_bytes);
+    } else if (segment->trailer_status == STATUS_CORRUPT && segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_UNSEALED, segment->number, STATUS_CORRUPT, 0);
+    }
+}
+
 /* STATUS_UNSUPPORTED when any segment is of a newer format. */
 static enum status report_segments(const struct log_replay *replay)
 {
@@ -26,6 +44,7 @@ static enum status report_segments(const struct log_replay *replay)
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number,
                               (uint64_t)segment->header_status, 1);
         }
+        if (status == STATUS_OK && segment->in_chain) { report_shortened(replay, segment); }
         if (status == STATUS_OK && segment->in_chain && segment->predecessor_missing && i > 0) {
             const size_t below = log_chain_below(chain, i);
             if (below < chain->count) { /* the oldest one's predecessor was retired, not lost */
@@ -339,6 +358,31 @@ static void resume_from_nothing(struct log_resume *out)
     out->next_commit_number = 1;
 }
 
+/* No segment says which topics there were, so no offset can be skipped: what comes now is a new log
+ * with an id, and topic ids, of its own. */
+static void tell_lost_log(const struct log_replay *replay, const struct recovery_witness *witness)
+{
+    if (witness == NULL || !witness->valid || witness->durable_number == 0) { return; }
+    log_replay_report(replay, RECOVERY_LOST_LOG, 0, witness->durable_number, 0);
+    replay->log->durable_lost = true;
+    replay->log->leader_epoch = 1;
+}
+
+/* Above all that is the log's or, on a disk that does not answer, may be. A file that says that it
+ * belongs elsewhere does not count, nor an unreadable one whose number nobody counts up to: the
+ * segment supply steps over their names. */
+static uint64_t next_segment_number(const struct log_chain *chain)
+{
+    static const uint64_t nobody_counts_up_to = UINT64_C(1) << 48;
+    uint64_t highest = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_segment *const segment = &chain->segments[i];
+        if (segment->status == STATUS_INVALID) { continue; }
+        if (segment->number < nobody_counts_up_to) { highest = segment->number; }
+    }
+    return highest + 1;
+}
+
 static enum status recover_loaded(struct log_replay *replay, const struct recovery_witness *witness)
 {
     const struct log_chain *const chain = replay->chain;
@@ -350,13 +394,16 @@ static enum status recover_loaded(struct log_replay *replay, const struct recove
     for (size_t i = 0; i < chain->count; i++) {
         only_spares = only_spares && chain->segments[i].status == STATUS_NOT_FOUND;
     }
-    if (only_spares) { return STATUS_NOT_FOUND; }
+    if (only_spares) {
+        tell_lost_log(replay, witness);
+        return STATUS_NOT_FOUND;
+    }
 
-    const uint64_t highest = chain->segments[chain->count - 1].number;
-    replay->log->next_segment_number = highest < UINT64_MAX ? highest + 1 : highest;
+    replay->log->next_segment_number = next_segment_number(chain);
     if (log_chain_top(chain) == chain->count) {
         status = nothing_read(chain);
         if (status != STATUS_OK) { return status; }
+        tell_lost_log(replay, witness);
         resume_from_nothing(replay->log);
         return STATUS_OK;
     }
@@ -371,7 +418,7 @@ enum status recovery_run(struct files files, uint32_t partition,
 {
     struct log_chain chain;
     const enum status listed = log_chain_load(files, partition, &chain);
-    if (listed != STATUS_OK) { return listed; }
+    if (listed != STATUS_OK && listed != STATUS_NOT_FOUND) { return listed; }
 
     struct log_replay *const replay = calloc(1, sizeof *replay);
     enum status status = STATUS_NO_MEMORY;

@@ -13,6 +13,9 @@
  *            incarnation) that nothing beyond was durable, offsets go on without a gap; if not, the
  *            next offset of every topic skips tail_records_max and the leader epoch rises by one.
  *            Rot that may have held the newest offsets skips likewise, once a commit lost;
+ *          - the root page knows a later durable commit than all that is found, or names a segment
+ *            that is not there: durable commits are lost. Told, and no number or offset that they
+ *            can have had is given again;
  *          - only the newest segment is ever written to, behind its last good commit: trailer, then
  *            footer. Any number of crashes in between ends in the same state.
  */
@@ -31,7 +34,8 @@ BEGIN_C_DECLS
 
 /* What the root page knew of this log; from before this start. */
 struct recovery_witness {
-    bool valid; /* the page survived and names this log */
+    bool valid;           /* the page survived and names a log here */
+    struct log_id log_id; /* of that log: it says nothing about another one */
     struct log_id nonce;
     uint64_t incarnation;
     uint64_t durable_number;
@@ -51,6 +55,8 @@ enum recovery_finding {
     RECOVERY_REMOVED_SPARE,   /* prepared, never opened, or nothing in it was ever durable */
     RECOVERY_UNSEALED,        /* footer, trailer or the header that was torn could not be written:
                                  read by scanning; value: enum status */
+    RECOVERY_LOST_LOG,        /* the root page knew commits, and no segment is left; value: how many
+                                 were durable. A new log begins, with an id of its own */
     RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
 };
 

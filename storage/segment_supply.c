@@ -109,7 +109,9 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     log_segment_name(log->partition, segment.number, name);
     enum status status =
         files_create(supply->options.files, name, segment.capacity_bytes, &segment.file);
-    if (status == STATUS_EXISTS) { log->next_number++; } /* someone else's: never touched */
+    if (status == STATUS_EXISTS && log->next_number < UINT64_MAX) {
+        log->next_number++; /* someone else's: never touched */
+    }
     if (status != STATUS_OK) { return status; }
 
     char path[PATH_MAX];
@@ -137,7 +139,11 @@ static bool supply_prepare_due(struct segment_supply *supply, struct supply_log 
     if (atomic_load_explicit(&log->ready, memory_order_acquire)) { return false; }
     if (now_ns < log->retry_at_ns) { return false; }
 
-    const enum status status = supply_prepare(supply, log);
+    enum { TAKEN_NUMBERS_MAX = 64 }; /* a turn; the next one goes on behind them */
+    enum status status = STATUS_EXISTS;
+    for (int i = 0; status == STATUS_EXISTS && i < TAKEN_NUMBERS_MAX; i++) {
+        status = supply_prepare(supply, log);
+    }
     atomic_store_explicit(&log->trouble, (uint32_t)status, memory_order_relaxed);
     log->retry_at_ns = status == STATUS_OK ? 0 : now_ns + NS_PER_S;
     return status == STATUS_OK;

@@ -1,5 +1,6 @@
 #include "tools/log_verify.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "storage/segment_footer.h"
@@ -13,6 +14,7 @@ struct pass {
     uint64_t last_number;
     uint64_t next_number;
     uint64_t index_lines; /* RECORDS entries met, to be compared with the footer's index */
+    bool footer_last;     /* the last commit met is a footer */
     bool damaged;         /* then the footer may know more than the walk */
     /* Something bad that no later commit spoke about yet. */
     bool pending;
@@ -33,6 +35,7 @@ void log_verify_forget(struct log_verify *verify)
 {
     memset(verify->next_offsets, 0, sizeof verify->next_offsets);
     memset(&verify->log_id, 0, sizeof verify->log_id);
+    verify->seen_count = 0;
 }
 
 /* NULL, or what is wrong inside a batch whose bytes are as they were written. */
@@ -113,6 +116,7 @@ static void check_commit(struct pass *pass, const struct scanned_commit *commit)
     }
     pass->out->commits++;
     pass->next_number = commit->header.number + 1;
+    pass->footer_last = (commit->header.flags & COMMIT_FLAG_FOOTER) != 0;
     for (uint32_t i = 0; i < commit->header.entry_count; i++) {
         const struct entry entry = entry_decode(commit->bytes, i);
         if (entry.type == ENTRY_RECORDS) { check_records(pass, commit, &entry); }
@@ -175,6 +179,82 @@ static void walk(struct pass *pass)
     }
 }
 
+/* What the next segment continues has to be there, and its seal where it ends in a footer. (One
+ * that a disk refused has neither: the log went on behind its last good commit.) */
+static void check_continued(struct pass *pass)
+{
+    if (pass->last_number == UINT64_MAX) { return; }
+    const uint64_t end = segment_scan_header(pass->scan)->capacity_bytes;
+    struct segment_trailer trailer;
+    if (pass->next_number <= pass->last_number && pass->out->damages == 0) {
+        damage_tell(pass, pass->out->tail_position, end, "commits that the next one continues");
+    }
+    if (pass->footer_last && pass->next_number == pass->last_number + 1 &&
+        segment_scan_trailer(pass->scan, &trailer) == STATUS_NOT_FOUND) {
+        damage_tell(pass, end - LOG_BLOCK_BYTES, end, "trailer is missing");
+    }
+}
+
+/* ------------------------------------------------------------------------------ its place */
+
+/* False when it lies where its header does not say. Names that are none of ours say nothing. */
+static bool check_name(struct pass *pass, const char *path)
+{
+    const struct segment_header *const header = segment_scan_header(pass->scan);
+    const char *const slash = strrchr(path, '/');
+    const char *const name = slash == NULL ? path : slash + 1;
+    uint64_t number = header->number;
+    uint32_t partition = header->partition;
+    if (!log_segment_name_parse(name, &number)) { number = header->number; }
+    char directory[LOG_NAME_BYTES] = "";
+    const char *from = slash;
+    while (from != NULL && from > path && from[-1] != '/') { from--; }
+    if (from != NULL && (size_t)(slash - from) < sizeof directory) {
+        memcpy(directory, from, (size_t)(slash - from));
+    }
+    if (!log_directory_name_parse(directory, &partition)) { partition = header->partition; }
+    if (number == header->number && partition == header->partition) { return true; }
+    char own[LOG_NAME_BYTES];
+    log_segment_name(header->partition, header->number, own);
+    snprintf(pass->verify->what, sizeof pass->verify->what, "this is %s under another name", own);
+    damage_tell(pass, 0, LOG_BLOCK_BYTES, pass->verify->what);
+    return false;
+}
+
+static void check_predecessor(struct pass *pass)
+{
+    static const struct log_id none = {{0}};
+    struct log_verify *const verify = pass->verify;
+    const struct segment_header *const header = segment_scan_header(pass->scan);
+    const struct log_id nonce = header->predecessor_nonce;
+    bool found =
+        verify->seen_count == 0 || log_id_equal(nonce, none); /* what was before is retired */
+    for (size_t i = 0; i < verify->seen_count && i < LOG_VERIFY_SEEN_MAX; i++) {
+        found = found || log_id_equal(verify->seen[i], nonce);
+    }
+    if (!found && !segment_scan_header_is_rebuilt(pass->scan)) {
+        snprintf(verify->what, sizeof verify->what,
+                 "the segment before it is missing, which held commit %llu",
+                 (unsigned long long)header->predecessor_commit_number);
+        damage_tell(pass, 0, LOG_BLOCK_BYTES, verify->what);
+    }
+    verify->seen[verify->seen_count++ % LOG_VERIFY_SEEN_MAX] = header->nonce;
+}
+
+static void check_place(struct pass *pass, const char *path, uint64_t size_bytes)
+{
+    const struct segment_header *const header = segment_scan_header(pass->scan);
+    if (segment_scan_header_is_rebuilt(pass->scan)) {
+        check_predecessor(pass);
+        return;
+    }
+    if (size_bytes > header->capacity_bytes) {
+        damage_tell(pass, header->capacity_bytes, size_bytes,
+                    "file is longer than its header says");
+    }
+    if (check_name(pass, path)) { check_predecessor(pass); }
+}
+
 static void check_frame(struct pass *pass)
 {
     static const struct log_id none = {{0}};
@@ -214,7 +294,9 @@ enum status log_verify_segment(struct log_verify *verify, const char *path, uint
     status = segment_scan_create(verify->files, file, size_bytes, &pass.scan);
     if (status == STATUS_OK) {
         check_frame(&pass);
+        check_place(&pass, path, size_bytes);
         walk(&pass);
+        check_continued(&pass);
     } else if (status == STATUS_NOT_FOUND) {
         out->spare = true;
         status = STATUS_OK;

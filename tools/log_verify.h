@@ -1,7 +1,8 @@
 /* log_verify.h - checks everything that a segment says, and says what does not hold, and where.
  *
- * Purpose  Every byte under a checksum, the batches' inner checksums and records, the chain of
- *          commits, the footer's index against what is there, and that no topic's offsets go back
+ * Purpose  That a segment lies under its own name and continues one that is there, that its file is
+ * as long as it says, every byte under a checksum, the batches' inner checksums and records, the
+ * chain of commits, the footer's index against what is there, and that no topic's offsets go back
  *          from segment to segment.
  * Owns     Nothing. Threads: one at a time. */
 #pragma once
@@ -22,12 +23,20 @@ struct log_damage {
     const char *what;
 };
 
+enum {
+    LOG_VERIFY_SEEN_MAX = 64, /* how far back the segment that another continues is remembered */
+    LOG_VERIFY_WHAT_BYTES = 128,
+};
+
 struct log_verify {
     struct files files;
     void (*on_damage)(void *context, const struct log_damage *damage);
     void *context;
-    uint64_t next_offsets[LOG_TOPICS_MAX]; /* carried from segment to segment of one log */
-    struct log_id log_id;                  /* of that log; all zero: none yet */
+    uint64_t next_offsets[LOG_TOPICS_MAX];   /* carried from segment to segment of one log */
+    struct log_id log_id;                    /* of that log; all zero: none yet */
+    struct log_id seen[LOG_VERIFY_SEEN_MAX]; /* nonces of its segments, the last ones */
+    uint64_t seen_count;
+    char what[LOG_VERIFY_WHAT_BYTES]; /* a damage that names another segment */
 };
 
 struct log_verified {

@@ -89,6 +89,7 @@ class Life {
     {
         struct recovery_witness witness = {};
         witness.valid = true;
+        witness.log_id = root_->partitions[0].log_id;
         witness.nonce = root_->partitions[0].nonce;
         witness.incarnation = incarnation_;
         witness.durable_number = root_->partitions[0].durable_number;

@@ -244,6 +244,54 @@ TEST_F(Reader, ServesSealedSegmentsWithoutIngest)
     EXPECT_FALSE(Refresh()) << "nothing changed";
 }
 
+// A copy of an old segment under a high number hid all that lies between.
+TEST_F(Reader, DoesNotServeACopyOfASegmentUnderAnotherNumber)
+{
+    LogBuilder log(disk_);
+    for (int i = 0; i < 5; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    uint64_t size = 0;
+    SegmentBytes(disk_, 3, &size);
+    int file;
+    const struct files files = sim_disk_files(disk_.get());
+    ASSERT_EQ(files_create(files, SegmentName(0x100).c_str(), size, &file), STATUS_OK);
+    files_close(files, file);
+    std::memcpy(SegmentBytes(disk_, 0x100), SegmentBytes(disk_, 3), size);
+    Start();
+    Refresh();
+
+    ExpectAll(log);
+    EXPECT_EQ(Marks("events").high_watermark, 15U);
+}
+
+TEST_F(Reader, DoesNotServeWhatIsOfAnotherPartitionOrLog)
+{
+    LogBuilder log(disk_);
+    for (int i = 0; i < 3; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    struct segment_header header;
+    uint8_t *const at = SegmentBytes(disk_, 1);
+    ASSERT_EQ(segment_header_decode(bytes_of(at, LOG_BLOCK_BYTES), &header), STATUS_OK);
+    header.partition = 5;
+    segment_header_encode(&header, at);
+    uint8_t *const second = SegmentBytes(disk_, 2);
+    ASSERT_EQ(segment_header_decode(bytes_of(second, LOG_BLOCK_BYTES), &header), STATUS_OK);
+    header.log_id = IdOf(0x99);
+    segment_header_encode(&header, second);
+    Start();
+    Refresh();
+
+    EXPECT_EQ(Marks("events").log_start, 6U);
+    ASSERT_EQ(Find("events", 0), STATUS_OK);
+    EXPECT_EQ(found_.base_offset, 6U);
+}
+
 TEST_F(Reader, FindsTheFirstBatchByTimeThoughTimesGoBack)
 {
     LogBuilder log(disk_);

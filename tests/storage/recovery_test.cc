@@ -60,6 +60,7 @@ struct recovery_witness WitnessOf(uint64_t segment, uint64_t durable_number,
 {
     struct recovery_witness witness = {};
     witness.valid = true;
+    witness.log_id = IdOf(0x10);
     witness.nonce = LogBuilder::NonceOf(segment);
     witness.incarnation = incarnation;
     witness.durable_number = durable_number;
@@ -317,6 +318,93 @@ TEST(Recovery, SaysThatDurableCommitsAreSimplyGone)
     EXPECT_EQ(recovered.Only(RECOVERY_FENCED).other, 0U);
     EXPECT_EQ(recovered.log->next_commit_number, 6U) << "above every number that was served";
     EXPECT_EQ(recovered.log->topics[0].next_offset, 3U + 3 * 100) << "once a commit";
+    EXPECT_EQ(recovered.log->leader_epoch, 1U);
+}
+
+TEST(Recovery, GivesNoOffsetTwiceWhenTheNewestSegmentIsGone)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.TailRecordsMax(100).OpenSegment();
+    log.Commit({{0, 3}});
+    log.Seal(); // commit 2
+    log.OpenSegment();
+    log.Commit({{0, 80}});
+    const BuiltCommit last = log.Commit({{0, 80}});
+    const uint64_t named = log.NextOffset(0);
+    ASSERT_EQ(files_remove(sim_disk_files(disk.get()), SegmentName(2).c_str()), STATUS_OK);
+    const struct recovery_witness witness = WitnessOf(2, last.number);
+
+    const Recovered recovered = Recover(disk, &witness);
+
+    EXPECT_EQ(recovered.Only(RECOVERY_FENCED).other, 0U);
+    EXPECT_TRUE(recovered.log->durable_lost);
+    EXPECT_GT(recovered.log->next_commit_number, last.number);
+    EXPECT_GE(recovered.log->topics[0].next_offset, named + 100) << "and what was in flight";
+    EXPECT_EQ(recovered.log->leader_epoch, 1U);
+}
+
+TEST(Recovery, GivesNoOffsetTwiceWhenTheNewestSegmentBeginsInNoise)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.TailRecordsMax(100).OpenSegment();
+    log.Commit({{0, 3}});
+    log.Seal();
+    log.OpenSegment();
+    const BuiltCommit last = log.Commit({{0, 80}});
+    memset(SegmentBytes(disk, 2), 0x5A, static_cast<size_t>(2) * LOG_BLOCK_BYTES);
+    const struct recovery_witness witness = WitnessOf(2, last.number);
+
+    const Recovered recovered = Recover(disk, &witness);
+
+    EXPECT_EQ(recovered.Only(RECOVERY_FENCED).other, 0U);
+    EXPECT_GE(recovered.log->topics[0].next_offset, log.NextOffset(0));
+    EXPECT_GT(recovered.log->next_commit_number, last.number);
+    EXPECT_EQ(recovered.log->next_segment_number, 3U);
+}
+
+TEST(Recovery, SkipsTheMostThereCanBeWhenAWholeLifeIsGone)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.TailRecordsMax(100).OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    const struct recovery_witness witness = WitnessOf(2, footer.number + 1, /*incarnation=*/2);
+
+    const Recovered recovered = Recover(disk, &witness);
+
+    EXPECT_TRUE(recovered.log->durable_lost);
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 3U + 2 * (64U << 20));
+}
+
+TEST(Recovery, DoesNotBelieveARootPageOfAnotherLog)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    log.Seal();
+    struct recovery_witness witness = WitnessOf(7, 900);
+    witness.log_id = IdOf(0x77);
+
+    const Recovered recovered = Recover(disk, &witness);
+
+    EXPECT_FALSE(recovered.log->durable_lost);
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
+}
+
+TEST(Recovery, SaysThatNothingIsLeftOfALog)
+{
+    SimDisk disk = MakeDisk();
+    const struct recovery_witness witness = WitnessOf(1, 12);
+
+    const Recovered recovered = Recover(disk, &witness);
+
+    EXPECT_EQ(recovered.status, STATUS_NOT_FOUND);
+    EXPECT_EQ(recovered.Only(RECOVERY_LOST_LOG).value, 12U);
+    EXPECT_TRUE(recovered.log->durable_lost);
     EXPECT_EQ(recovered.log->leader_epoch, 1U);
 }
 
@@ -653,6 +741,95 @@ TEST(Recovery, StartsAboveFilesThatItCannotRead)
     EXPECT_EQ(recovered.log->next_segment_number, 2U);
     EXPECT_EQ(recovered.log->next_commit_number, 1U);
     EXPECT_TRUE(Exists(disk, 1));
+}
+
+// A copy of a segment, or any other file, with a number that cannot be counted up from.
+TEST(Recovery, CountsOnFromItsOwnSegmentsOnly)
+{
+    for (const uint64_t number : {UINT64_C(0x100), UINT64_MAX}) {
+        for (const bool copy : {true, false}) {
+            SimDisk disk = MakeDisk();
+            LogBuilder log(disk);
+            log.OpenSegment();
+            log.Commit({{0, 3}});
+            log.Seal();
+            uint64_t size = 0;
+            SegmentBytes(disk, 1, &size);
+            int file;
+            ASSERT_EQ(
+                files_create(sim_disk_files(disk.get()), SegmentName(number).c_str(), size, &file),
+                STATUS_OK);
+            files_close(sim_disk_files(disk.get()), file);
+            uint8_t *const foreign = SegmentBytes(disk, number);
+            if (copy) { memcpy(foreign, SegmentBytes(disk, 1), size); }
+            if (!copy) { memset(foreign, 0x5A, size); }
+
+            const Recovered recovered = Recover(disk);
+
+            EXPECT_EQ(recovered.status, STATUS_OK);
+            EXPECT_EQ(recovered.Only(RECOVERY_UNREADABLE).number, number);
+            EXPECT_EQ(recovered.log->next_segment_number, number == 0x100 && !copy ? 0x101U : 2U);
+            EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
+            EXPECT_TRUE(Exists(disk, number));
+        }
+    }
+}
+
+// Doubles the capacity that the header names: the file lacks its second half.
+void LoseTheSecondHalf(const SimDisk &disk, uint64_t number)
+{
+    struct segment_header header = HeaderOf(disk, number);
+    header.capacity_bytes *= 2;
+    segment_header_encode(&header, SegmentBytes(disk, number));
+}
+
+TEST(Recovery, TellsOfASegmentThatWasCutShortInTheMidstOfTheLog)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    for (int i = 0; i < 3; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    LoseTheSecondHalf(disk, 2);
+
+    const Recovered recovered = Recover(disk);
+
+    const Finding fenced = recovered.Only(RECOVERY_FENCED);
+    EXPECT_EQ(fenced.number, 2U);
+    EXPECT_EQ(fenced.value, log.Capacity());
+    EXPECT_EQ(fenced.other, log.Capacity());
+    EXPECT_TRUE(recovered.log->durable_lost);
+    EXPECT_EQ(recovered.log->topics[0].next_offset, 9U);
+}
+
+TEST(Recovery, TellsOfASegmentWhoseFooterRotted)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit footer = log.Seal();
+    for (int i = 0; i < 2; i++) {
+        log.OpenSegment();
+        log.Commit({{0, 3}});
+        log.Seal();
+    }
+    memset(SegmentBytes(disk, 1) + footer.position, 0, footer.length_bytes);
+
+    EXPECT_EQ(Recover(disk).Only(RECOVERY_FENCED).value, footer.position);
+}
+
+TEST(Recovery, GivesNoOffsetThatAnEndCutOffMayHaveHeld)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    LoseTheSecondHalf(disk, 1);
+
+    EXPECT_EQ(Recover(disk).log->topics[0].next_offset, 3U + (64U << 20));
 }
 
 class UnreadableNewest : public ::testing::Test {

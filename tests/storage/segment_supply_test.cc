@@ -191,6 +191,23 @@ TEST_F(SegmentSupply, StepsOverANumberThatIsTaken)
     GiveBack(0, segment);
 }
 
+TEST_F(SegmentSupply, DoesNotWaitASecondForEachNumberThatIsTaken)
+{
+    for (const uint64_t number : {7, 8, 9}) {
+        char name[LOG_NAME_BYTES];
+        log_segment_name(3, number, name);
+        int file;
+        ASSERT_EQ(files_create(sim_disk_files(disk_), name, kSegmentBytes, &file), STATUS_OK);
+        files_close(sim_disk_files(disk_), file);
+    }
+
+    EXPECT_TRUE(segment_supply_work(supply_, 0));
+
+    const struct prepared_segment segment = Take(0);
+    EXPECT_EQ(segment.number, 10U);
+    GiveBack(0, segment);
+}
+
 TEST_F(SegmentSupply, DestroyRemovesWhatNobodyTook)
 {
     segment_supply_work(supply_, 0);

@@ -111,6 +111,95 @@ TEST_F(CmdLog, FindsAFlippedBitInEveryBatchHeaderAndDirectory)
     }
 }
 
+// Three sealed segments on disk, and an open one.
+class CmdLogPlaces : public CmdLog {
+  protected:
+    void SetUp() override
+    {
+        log_.Seal();
+        for (int i = 0; i < 2; i++) {
+            log_.OpenSegment();
+            log_.Commit({{0, 2}});
+            footer_ = log_.Seal();
+        }
+        log_.OpenSegment();
+        log_.Commit({{0, 1}});
+    }
+    std::string PathOf(uint64_t number) const { return storage_ / SegmentName(number); }
+    void ExpectDamage(const std::string &what)
+    {
+        EXPECT_EQ(Run({"verify", storage_.path()}), 1) << output_;
+        EXPECT_NE(output_.find(what), std::string::npos) << output_;
+    }
+    BuiltCommit footer_ = {};
+};
+
+TEST_F(CmdLogPlaces, TakesRetiredSegmentsForNoDamage)
+{
+    Save(4);
+    ASSERT_EQ(unlink(PathOf(1).c_str()), 0);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 0) << output_;
+}
+
+TEST_F(CmdLogPlaces, FindsAGapBetweenSegments)
+{
+    Save(4);
+    ASSERT_EQ(unlink(PathOf(2).c_str()), 0);
+
+    ExpectDamage("the segment before it is missing");
+}
+
+TEST_F(CmdLogPlaces, FindsATrailerThatIsGone)
+{
+    memset(SegmentBytes(disk_, 3) + log_.Capacity() - LOG_BLOCK_BYTES, 0, LOG_BLOCK_BYTES);
+    Save(4);
+
+    ExpectDamage("trailer is missing");
+}
+
+TEST_F(CmdLogPlaces, FindsASealThatIsGone)
+{
+    memset(SegmentBytes(disk_, 3) + footer_.position, 0, log_.Capacity() - footer_.position);
+    Save(4);
+
+    ExpectDamage("commits that the next one continues");
+}
+
+TEST_F(CmdLogPlaces, FindsAFileOfAnotherLength)
+{
+    Save(4);
+    ASSERT_EQ(truncate(PathOf(2).c_str(), static_cast<off_t>(log_.Capacity()) + LOG_BLOCK_BYTES),
+              0);
+    ExpectDamage("file is longer than its header says");
+
+    ASSERT_EQ(truncate(PathOf(2).c_str(), static_cast<off_t>(log_.Capacity()) - LOG_BLOCK_BYTES),
+              0);
+    ExpectDamage("file is cut short");
+}
+
+TEST_F(CmdLogPlaces, NamesBothOfTwoSwappedFiles)
+{
+    Save(4);
+    const std::string aside = PathOf(9);
+    ASSERT_EQ(rename(PathOf(2).c_str(), aside.c_str()), 0);
+    ASSERT_EQ(rename(PathOf(3).c_str(), PathOf(2).c_str()), 0);
+    ASSERT_EQ(rename(aside.c_str(), PathOf(3).c_str()), 0);
+
+    ExpectDamage("this is " + SegmentName(3) + " under another name");
+    ExpectDamage("this is " + SegmentName(2) + " under another name");
+}
+
+TEST_F(CmdLogPlaces, FindsAnotherPartitionsSegment)
+{
+    Save(4);
+    mkdir((storage_ / "part-0007").c_str(), 0755);
+    ASSERT_EQ(rename(PathOf(4).c_str(), (storage_ / "part-0007/0000000000000004.segment").c_str()),
+              0);
+
+    ExpectDamage("this is " + SegmentName(4) + " under another name");
+}
+
 TEST_F(CmdLog, SaysInJsonWhatIsInASegment)
 {
     log_.Seal();
