@@ -46,6 +46,18 @@ static void judge_worker(const struct runtime_pages *pages, uint32_t worker, uin
     }
 }
 
+static void judge_ports(const struct runtime_pages *pages, struct health *out)
+{
+    const struct node_page *const node = runtime_pages_node(pages);
+    if (node == NULL) { return; }
+    const uint32_t count = node->port_count < NODE_PORTS_MAX ? node->port_count : NODE_PORTS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct node_port *const port = &node->ports[i];
+        if (port->link_up != 0) { continue; }
+        add_reason(out, "port %.*s: link down", (int)sizeof port->name, port->name);
+    }
+}
+
 /* It did not get round to saying so. */
 static void state_not_running(const struct root_page *root, uint64_t now_ns, struct health *out)
 {
@@ -76,6 +88,7 @@ static void judge_ingest(const struct health_sources *sources, const struct root
     if (workers > partitions) { workers = partitions; }
     for (uint32_t i = 0; i < partitions; i++) { judge_log(root, i, out); }
     for (uint32_t i = 0; i < workers; i++) { judge_worker(sources->pages, i, now_ns, out); }
+    judge_ports(sources->pages, out);
 }
 
 void health_judge(const struct health_sources *sources, uint64_t now_ns, struct health *out)

@@ -257,6 +257,12 @@ TEST_F(AdminTest, EachThingThatIsWrongIsAReason)
     EXPECT_EQ(Reasons(), "the Kafka port is not open\n");
     sources.kafka_listening = true;
 
+    runtime.NodePage()->port_count = 1;
+    std::snprintf(runtime.NodePage()->ports[0].name, 128, "%s", "0000:3b:00.0");
+    runtime.NodePage()->ports[0].link_up = 0;
+    EXPECT_EQ(Reasons(), "port 0000:3b:00.0: link down\n");
+    runtime.NodePage()->ports[0].link_up = 1;
+
     runtime.root->partitions[0].state = ROOT_LOG_CLOSED;
     runtime.root->partitions[0].why = STATUS_NO_SPACE;
     EXPECT_NE(Reasons().find("log 0 is closed: "), std::string::npos);
