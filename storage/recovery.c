@@ -332,7 +332,8 @@ static enum status recover_chain(struct log_replay *replay, const struct recover
     }
     finish_trailers(replay);
     remove_given_up(replay);
-    remove_cut_segments(replay);
+    /* Without a seal they are all that tells the next start how much this one cut. */
+    if (status == STATUS_OK) { remove_cut_segments(replay); }
 
     if (skip > 0 || (replay->footer_last && replay->offsets_skipped)) { replay->leader_epoch++; }
     if (skip > 0) {
