@@ -262,3 +262,18 @@ int32_t config_topic_find(const struct config *config, const char *name)
     }
     return CONFIG_NO_TOPIC;
 }
+
+bool config_has_protocol(const struct config *config, enum config_protocol protocol)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].protocol == protocol) { return true; }
+    }
+    return false;
+}
+
+uint64_t config_max_record_bytes(const struct config *config)
+{
+    const uint64_t most_bytes = config_record_room(config->storage.commit_bytes);
+    return config->lanes.max_record_bytes < most_bytes ? config->lanes.max_record_bytes
+                                                       : most_bytes;
+}
