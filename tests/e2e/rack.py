@@ -45,8 +45,11 @@ def inside(namespace):
 
 
 def up(queues=1):
-    """With the uplink: librdkafka resolves no IPv4 address on a machine that has none but loopback."""
+    """With the uplink: librdkafka resolves no IPv4 address on a machine that has none but loopback. The
+    producer knows the appliance's MAC from the start, for as long as the cable lives: a kernel that has
+    to ask first queues datagrams meanwhile, and one sent on another CPU as the answer comes overtakes them."""
     subprocess.run([RACK, "up", "--queues", str(queues)], check=True)
+    resolve_appliance()
 
 
 def down():
@@ -90,7 +93,8 @@ def mac_of(namespace, link):
 
 
 def resolve_appliance():
-    """Writes the appliance's MAC down, so that the producer's kernel asks nothing during a test."""
+    """Writes the appliance's MAC down for the producer. It is that of the cable's end, the same for every
+    run of the appliance."""
     mac = ":".join("%02x" % byte for byte in mac_of("node", NODE_LINK))
     subprocess.run(command("producer", "ip", "neigh", "replace", APPLIANCE, "lladdr", mac, "nud", "permanent",
                            "dev", PRODUCER_LINK), check=True)
