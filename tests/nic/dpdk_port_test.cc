@@ -223,6 +223,29 @@ TEST(DpdkPort, DropsAndCountsWhatTheQueueDoesNotTake)
     EXPECT_EQ(packets_buffers_free(port.Packets()), BUFFERS);
 }
 
+TEST(DpdkPort, SendsManyFramesInOneCallAndSaysHowManyWereTaken)
+{
+    Port port({"net_ring0"});
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+    const size_t sends = 1500; // the ring holds 1,023
+    std::vector<void *> handles;
+    const std::vector<size_t> lens_bytes(sends, 60);
+    for (size_t i = 0; i < sends; i++) {
+        struct packet_room room = {};
+        ASSERT_TRUE(packets_reserve(port.Packets(), &room));
+        handles.push_back(room.handle);
+    }
+
+    const size_t taken =
+        packets_transmit(port.Packets(), handles.data(), lens_bytes.data(), handles.size());
+
+    EXPECT_EQ(taken, 1023U);
+    EXPECT_EQ(port.Counts().sent_frames, taken);
+    EXPECT_EQ(port.Counts().send_dropped_frames, sends - taken);
+    EXPECT_EQ(Drain(port.Packets()), taken);
+    EXPECT_EQ(packets_buffers_free(port.Packets()), BUFFERS);
+}
+
 TEST(DpdkPort, SendsAReceivedBufferAgain)
 {
     Port port({"net_ring0"});

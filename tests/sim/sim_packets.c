@@ -100,7 +100,7 @@ static bool sim_reserve(void *self, struct packet_room *out)
     return true;
 }
 
-static void sim_transmit(void *self, void *const *handles, const size_t *lens_bytes, size_t count)
+static size_t sim_transmit(void *self, void *const *handles, const size_t *lens_bytes, size_t count)
 {
     struct sim_packets *const packets = self;
     for (size_t i = 0; i < count; i++) {
@@ -108,6 +108,7 @@ static void sim_transmit(void *self, void *const *handles, const size_t *lens_by
         list_push(&packets->sent, buffer->at, lens_bytes[i]);
         buffer_give(packets, buffer);
     }
+    return count; /* its queue is never full */
 }
 
 static size_t sim_buffers_free(void *self)
