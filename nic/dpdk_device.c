@@ -257,6 +257,10 @@ static void choose_offloads(struct dpdk_device *device, const struct rte_eth_dev
     conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf->rx_adv_conf.rss_conf.rss_hf =
         info->flow_type_rss_offloads & (by_ports | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4);
+    dpdk_steering_choose_key(info, &device->key);
+    if (device->key.len_bytes == 0) { return; }
+    conf->rx_adv_conf.rss_conf.rss_key = device->key.bytes;
+    conf->rx_adv_conf.rss_conf.rss_key_len = device->key.len_bytes;
 }
 
 static enum status device_set_mtu(const struct dpdk_device *device, uint16_t mtu_bytes,
@@ -360,6 +364,8 @@ static enum status device_configure(struct dpdk_device *device,
         return device_refused(device, error, STATUS_IO, "does not start: %s", strerror(-result));
     }
     device->started = true;
+    device->steers =
+        device->rss && dpdk_steering_set_up(device->port_id, setup->queue_pairs, &device->steering);
     char interface_name[NAME_BYTES];
     copy_interface_name(device->name, interface_name);
     device->kernel_index = if_nametoindex(interface_name); /* 0 for "": it rides on none */

@@ -254,6 +254,12 @@ const struct interface *dpdk_port_interface(const struct dpdk_port *port)
     return &port->interface;
 }
 
+const struct steering *dpdk_port_steering(const struct dpdk_port *port)
+{
+    const struct dpdk_device *const only = &port->devices[0];
+    return one_device_serves_all(port) && only->steers ? &only->steering : NULL;
+}
+
 /* ---- facts and counts -------------------------------------------------------------------------*/
 
 void dpdk_port_facts(const struct dpdk_port *port, struct dpdk_port_facts *out)

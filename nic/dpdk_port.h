@@ -18,6 +18,7 @@
 #include "nic/dpdk_eal.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
+#include "nic/steering.h"
 
 BEGIN_C_DECLS
 
@@ -47,6 +48,11 @@ void dpdk_port_destroy(struct dpdk_port *port);
 /* The queue pair of a worker, as a packets port; lives as long as the port. */
 struct packets dpdk_port_packets(struct dpdk_port *port, size_t worker_index);
 const struct interface *dpdk_port_interface(const struct dpdk_port *port);
+
+/* Which worker a flow comes to: queue numbers are worker indexes. Lives as long as the port. NULL:
+ * nothing is known of that (one worker, a device a worker, no RSS over UDP's ports, or a driver
+ * that does not tell how it hashes). */
+const struct steering *dpdk_port_steering(const struct dpdk_port *port);
 
 struct dpdk_port_facts {
     char driver[DPDK_DRIVER_NAME_BYTES];

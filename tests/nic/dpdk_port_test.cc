@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <rte_thash.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ extern "C" const char *__lsan_default_suppressions() { return "leak:xsk_umem__cr
 namespace {
 
 constexpr size_t BUFFERS = 4096;
+constexpr size_t AF_XDP_BUFFERS = 8192;
 constexpr size_t WORKERS = 2;
 
 // EAL starts once a process.
@@ -346,6 +348,66 @@ TEST(DpdkPort, SaysThatAfPacketCannotTellWhatItMissed)
     EXPECT_FALSE(port.Facts().loss_known);
 }
 
+// ---- steering: net_null keeps a key and a table as a NIC does, and hashes nothing
+
+TEST(DpdkSteering, ReadsBackTheKeyAndTheTableThatItDealtOut)
+{
+    Port port({"net_null0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    const struct steering *const steering = dpdk_port_steering(port.port);
+
+    ASSERT_NE(steering, nullptr);
+    EXPECT_EQ(steering->entry_count, 128U);
+    EXPECT_EQ(steering->queues[0], 0);
+    EXPECT_EQ(steering->queues[127], 1);
+    EXPECT_EQ(steering->key[0], 0x6d);
+    EXPECT_EQ(steering->key[39], 0xfa);
+}
+
+TEST(DpdkSteering, HashesAsDpdkDoes)
+{
+    Port port({"net_null0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+    const struct steering *const steering = dpdk_port_steering(port.port);
+    ASSERT_NE(steering, nullptr);
+    alignas(4) uint8_t key[STEERING_KEY_BYTES];
+    memcpy(key, steering->key, sizeof key);
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        const struct udp_flow flow = {i * 2654435761U, ~i * 40503U, uint16_t(i * 31),
+                                      uint16_t(4650 + i)};
+        uint32_t tuple[] = {flow.source_address, flow.target_address,
+                            uint32_t{flow.source_port} << 16 | flow.target_port};
+        ASSERT_EQ(steering_hash(steering, &flow), rte_softrss(tuple, 3, key)) << "flow " << i;
+    }
+}
+
+TEST(DpdkSteering, IsNotThereWhereOneQueueNeedsNone)
+{
+    Port port({"net_null0"});
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
+TEST(DpdkSteering, IsNotThereWhereEachWorkerHasADevice)
+{
+    Port port({"net_null0", "net_null1"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
+TEST(DpdkSteering, IsNotThereWithoutRss)
+{
+    Port port({"net_ring0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_FALSE(port.Facts().rss);
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
 // ---- AF_XDP on a cable: the kernel at the other end
 
 // What a worker would do with a frame that is not a datagram.
@@ -366,7 +428,9 @@ class DpdkAfXdp : public testing::Test {
   protected:
     static void SetUpTestSuite()
     {
-        if (eal->has_cable) { port = new Port({"net_af_xdp0,iface=node0"}, 1, 1500, 8192); }
+        if (eal->has_cable) {
+            port = new Port({"net_af_xdp0,iface=node0"}, 1, 1500, AF_XDP_BUFFERS);
+        }
     }
 
     static void TearDownTestSuite() { delete port; }
@@ -382,6 +446,19 @@ class DpdkAfXdp : public testing::Test {
     }
 
     void TearDown() override { close(sender); }
+
+    // What the kernel would ask by ARP.
+    static bool IntroducePort()
+    {
+        const struct mac mac = dpdk_port_interface(port->port)->mac;
+        char command[128];
+        snprintf(command, sizeof command,
+                 "ip neigh replace 192.0.2.10 nud permanent dev prod0 "
+                 "lladdr %02x:%02x:%02x:%02x:%02x:%02x",
+                 mac.bytes[0], mac.bytes[1], mac.bytes[2], mac.bytes[3], mac.bytes[4],
+                 mac.bytes[5]);
+        return system(command) == 0;
+    }
 
     // Through the kernel, as any program would.
     bool SendDatagram(const std::string &payload)
@@ -435,13 +512,7 @@ TEST_F(DpdkAfXdp, IsFoundByArpAndTakesWhatAnOrdinarySocketSends)
 
 TEST_F(DpdkAfXdp, CountsEachFrameThatAStoppedWorkerMisses)
 {
-    const struct mac mac = dpdk_port_interface(port->port)->mac;
-    char command[128];
-    snprintf(command, sizeof command,
-             "ip neigh replace 192.0.2.10 nud permanent dev prod0 "
-             "lladdr %02x:%02x:%02x:%02x:%02x:%02x",
-             mac.bytes[0], mac.bytes[1], mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5]);
-    ASSERT_EQ(system(command), 0);
+    ASSERT_TRUE(IntroducePort());
     const size_t sends = 10000;
     const struct dpdk_port_counts before = port->Counts();
 
