@@ -297,7 +297,16 @@ static uint16_t receive_descriptors(const struct dpdk_device *device, size_t buf
     return (uint16_t)rte_align32prevpow2((uint32_t)quarter);
 }
 
-static enum status device_set_queues(const struct dpdk_device *device,
+/* AF_XDP's driver makes the send ring as long as the receive ring, and collects sent frames, as it
+ * sends, only when half of its completion ring is full: up to that half is out beside the ring. */
+static size_t ring_buffers(const struct dpdk_device *device, uint16_t receive_count,
+                           uint16_t send_count)
+{
+    if (is_af_xdp(device)) { return 2 * (size_t)receive_count + RECEIVE_DESCRIPTORS / 2; }
+    return (size_t)receive_count + send_count;
+}
+
+static enum status device_set_queues(struct dpdk_device *device,
                                      const struct dpdk_device_setup *setup,
                                      const struct rte_eth_dev_info *info,
                                      const struct rte_eth_conf *conf, struct dpdk_error *error)
@@ -316,6 +325,7 @@ static enum status device_set_queues(const struct dpdk_device *device,
         return device_refused(device, error, STATUS_IO, "refuses rings of %u and %u frames",
                               receive_count, send_count);
     }
+    device->ring_buffers = ring_buffers(device, receive_count, send_count);
     for (uint16_t queue = 0; queue < setup->queue_pairs; queue++) {
         const int result = rte_eth_rx_queue_setup(device->port_id, queue, receive_count, socket,
                                                   &receive, setup->pools[queue]);

@@ -41,6 +41,7 @@ struct dpdk_device {
     struct dpdk_steering_key key; /* DPDK keeps pointing to it */
     bool steers;                  /* `steering` holds */
     struct steering steering;
+    size_t ring_buffers; /* that the rings of a queue pair may keep from its pool, at most */
 };
 
 struct dpdk_device_setup {

@@ -86,8 +86,12 @@ static inline size_t packets_transmit(struct packets packets, void *const *handl
     return packets.ops->transmit(packets.self, handles, lens_bytes, count);
 }
 
-/* How many more frames can be received before the pool is empty: the worker closes its open commit
- * early when this gets low. */
+/* How many buffers are left for frames to come. A frame that is held is one less until it is
+ * released, whatever the device: what it had in a ring is replaced from here (net_af_xdp: as it is
+ * received, and none is received while there are fewer than it would hand out; a NIC's driver: some
+ * dozens later) or was copied from here (af_packet, pcap). Sent frames come back as the device gets
+ * round to it. So this may not fall to nothing while the worker waits for a frame: what it may hold
+ * is dpdk_port_frames_held_max. */
 static inline size_t packets_buffers_free(struct packets packets)
 {
     return packets.ops->buffers_free(packets.self);

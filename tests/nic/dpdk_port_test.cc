@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -77,7 +78,7 @@ Eal *const eal = static_cast<Eal *>(testing::AddGlobalTestEnvironment(new Eal));
 class Port {
   public:
     explicit Port(std::vector<const char *> devices, size_t workers = 1, uint16_t mtu_bytes = 1500,
-                  size_t buffers = BUFFERS)
+                  size_t buffers = BUFFERS, size_t frames_held_max = 0)
     {
         struct dpdk_port_options options = {};
         options.devices = devices.data();
@@ -87,6 +88,7 @@ class Port {
         options.interface.netmask = 0xffffff00;
         options.interface.mtu_bytes = mtu_bytes;
         options.buffers_per_worker = buffers;
+        options.frames_held_max = frames_held_max;
         status = dpdk_port_create(&options, &port, &error);
     }
 
@@ -468,6 +470,30 @@ class DpdkAfXdp : public testing::Test {
                       sizeof target) == static_cast<ssize_t>(payload.size());
     }
 
+    // Receives and keeps: `count` frames, or fewer when nothing comes for a while.
+    std::vector<struct packet> Hold(size_t count)
+    {
+        const struct packets packets = port->Packets();
+        std::vector<struct packet> out;
+        for (size_t idle = 0; out.size() < count && idle < 10;) {
+            struct packet burst[PACKETS_BURST_MAX];
+            const size_t wanted = std::min<size_t>(count - out.size(), PACKETS_BURST_MAX);
+            for (size_t i = 0; i < wanted; i++) { EXPECT_TRUE(SendDatagram("x")); }
+            const size_t got = packets_receive(packets, burst, wanted);
+            out.insert(out.end(), burst, burst + got);
+            idle = got > 0 ? 0 : idle + 1;
+            if (got == 0) { usleep(1000); }
+        }
+        return out;
+    }
+
+    static void Release(const std::vector<struct packet> &held)
+    {
+        for (const struct packet &packet : held) {
+            packets_release(port->Packets(), &packet.handle, 1);
+        }
+    }
+
     static Port *port;
     int sender = -1;
     struct sockaddr_in target = {};
@@ -526,6 +552,51 @@ TEST_F(DpdkAfXdp, CountsEachFrameThatAStoppedWorkerMisses)
     EXPECT_EQ(counts.received_frames - before.received_frames, received);
     EXPECT_EQ(received + counts.missed_frames - before.missed_frames, sends);
     EXPECT_EQ(system("ip neigh del 192.0.2.10 dev prod0"), 0);
+}
+
+TEST_F(DpdkAfXdp, HasOneBufferLessForEachFrameThatIsHeldAndStillReceives)
+{
+    ASSERT_TRUE(IntroducePort());
+    Drain(port->Packets());
+    const size_t holdable = dpdk_port_frames_held_max(port->port);
+    const size_t free_before = packets_buffers_free(port->Packets());
+
+    const std::vector<struct packet> held = Hold(holdable);
+
+    EXPECT_GT(holdable, 2000U);
+    EXPECT_EQ(held.size(), holdable);
+    EXPECT_EQ(packets_buffers_free(port->Packets()), free_before - holdable);
+    EXPECT_GT(Drain(port->Packets()) + Hold(1).size(), 0U);
+    Release(held);
+}
+
+TEST_F(DpdkAfXdp, ReceivesNothingWhenAllBuffersAreHeldAndAgainOnceTheyAreNot)
+{
+    ASSERT_TRUE(IntroducePort());
+    Drain(port->Packets());
+
+    const std::vector<struct packet> held = Hold(2 * AF_XDP_BUFFERS);
+
+    EXPECT_LT(held.size(), AF_XDP_BUFFERS);
+    EXPECT_LT(packets_buffers_free(port->Packets()), static_cast<size_t>(PACKETS_BURST_MAX));
+    Release(held);
+    EXPECT_GT(Drain(port->Packets()), 0U);
+}
+
+TEST_F(DpdkAfXdp, KeepsNoMoreSentFramesFromThePoolThanItsRingsAreSaidTo)
+{
+    const struct packets packets = port->Packets();
+    Drain(packets);
+    const size_t needed = AF_XDP_BUFFERS - dpdk_port_frames_held_max(port->port);
+    size_t least_free = AF_XDP_BUFFERS;
+
+    for (size_t i = 0; i < 10000; i++) {
+        ASSERT_TRUE(Send(packets, std::string(60, 'x')));
+        least_free = std::min(least_free, packets_buffers_free(packets));
+    }
+
+    EXPECT_LT(least_free, AF_XDP_BUFFERS - 2048U); // some are out, or this shows nothing
+    EXPECT_GE(least_free, AF_XDP_BUFFERS - needed);
 }
 
 TEST(DpdkPortRefuses, AnMtuThatTheDeviceCannotCarry)
@@ -601,6 +672,32 @@ TEST(DpdkPortRefuses, TooFewBuffers)
 
     EXPECT_EQ(port.status, STATUS_NO_MEMORY);
     EXPECT_TRUE(port.Says("1023 packet buffers")) << port.error.text;
+}
+
+// What is left to hold of a pool of BUFFERS.
+size_t Holdable()
+{
+    Port port({"net_ring0"});
+    return port.status == STATUS_OK ? dpdk_port_frames_held_max(port.port) : 0;
+}
+
+TEST(DpdkPort, TakesAPoolThatJustHoldsWhatIsToBeHeld)
+{
+    const size_t holdable = Holdable();
+
+    Port port({"net_ring0"}, 1, 1500, BUFFERS, holdable);
+
+    EXPECT_EQ(port.status, STATUS_OK) << port.error.text;
+    EXPECT_GE(holdable, BUFFERS / 4);
+    EXPECT_LT(holdable, BUFFERS / 2); // rings and caches have theirs
+}
+
+TEST(DpdkPortRefuses, APoolThatHoldsOneFrameTooFew)
+{
+    Port port({"net_ring0"}, 1, 1500, BUFFERS, Holdable() + 1);
+
+    EXPECT_EQ(port.status, STATUS_NO_MEMORY);
+    EXPECT_TRUE(port.Says("4096 packet buffers")) << port.error.text;
 }
 
 TEST(DpdkPortRefuses, MoreBuffersThanThereIsMemory)
