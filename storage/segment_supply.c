@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/entropy.h"
 #include "base/mapped_file.h"
+#include "base/random.h"
 #include "wire/log_format.h"
 
 /* One log's two hand-over places. `ready` and `returned` are each written by both sides, in turn:
@@ -43,7 +44,7 @@ struct segment_supply {
     size_t expiry_count;
     size_t expiry_capacity;
     bool seeded;
-    uint64_t random;
+    struct random random;
 };
 
 /* ------------------------------------------------------------------------------------ making */
@@ -51,12 +52,9 @@ struct segment_supply {
 /* False when the kernel gives no entropy yet: tried again like any other trouble. */
 static bool supply_nonce(struct segment_supply *supply, struct log_id *out)
 {
-    if (!supply->seeded) {
-        return getrandom(out->bytes, sizeof out->bytes, 0) == (ssize_t)sizeof out->bytes;
-    }
-    for (size_t i = 0; i < sizeof out->bytes; i++) { /* a linear congruence is random enough here */
-        supply->random = supply->random * 6364136223846793005U + 1442695040888963407U;
-        out->bytes[i] = (uint8_t)(supply->random >> 56);
+    if (!supply->seeded) { return entropy_fill(out->bytes, sizeof out->bytes) == STATUS_OK; }
+    for (size_t i = 0; i < sizeof out->bytes; i++) {
+        out->bytes[i] = (uint8_t)random_u64(&supply->random);
     }
     return true;
 }
@@ -286,7 +284,7 @@ void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_
 void segment_supply_seed(struct segment_supply *supply, uint64_t seed)
 {
     supply->seeded = true;
-    supply->random = seed;
+    supply->random = random_seed(seed);
 }
 
 uint64_t segment_supply_segment_bytes(const struct segment_supply *supply)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "wire/log_format.h"
 
 enum {
@@ -33,7 +34,7 @@ struct sim_flight {
 
 struct sim_disk {
     struct sim_disk_options options;
-    uint64_t random;
+    struct random random; /* taken by remainder, so that a seed's run stays what it was */
     uint64_t reap_count;
     uint64_t write_count;
     uint64_t doorbells;
@@ -60,15 +61,6 @@ struct sim_disk {
     uint64_t operations_left;
 };
 
-/* splitmix64: small, and good enough to shuffle. */
-static uint64_t sim_random(struct sim_disk *disk)
-{
-    uint64_t z = disk->random += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
 /* Counts one changing call; false when the power is off. */
 static bool sim_has_power(struct sim_disk *disk)
 {
@@ -91,9 +83,9 @@ static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t pos
     for (size_t at = 0; at < len_bytes; at += SECTOR_BYTES) {
         const size_t step = len_bytes - at < SECTOR_BYTES ? len_bytes - at : SECTOR_BYTES;
         uint8_t *const target = file->data + position + at;
-        switch (sim_random(disk) % 8) {
+        switch (random_u64(&disk->random) % 8) {
         case 0:
-            for (size_t i = 0; i < step; i++) { target[i] = (uint8_t)sim_random(disk); }
+            for (size_t i = 0; i < step; i++) { target[i] = (uint8_t)random_u64(&disk->random); }
             break;
         case 1:
         case 2:
@@ -134,8 +126,8 @@ static enum status sim_submit(void *self, const struct disk_write *write)
         .source = write->bytes,
         .copy = copy,
         .tag = write->tag,
-        .due_reap =
-            disk->reap_count + 1 + sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1),
+        .due_reap = disk->reap_count + 1 +
+                    random_u64(&disk->random) % ((uint64_t)disk->options.delay_reaps_max + 1),
         .outcome = fails ? disk->fail_why : STATUS_OK,
         .swallowed = number == disk->swallow_number,
     };
@@ -167,7 +159,7 @@ static size_t sim_reap(void *self, struct disk_completion *out, size_t capacity)
     if (disk->held || disk->power_off) { return 0; }
 
     /* From a seeded place in the table on: what is due comes in no order. */
-    size_t index = disk->flight_count > 0 ? sim_random(disk) % disk->flight_count : 0;
+    size_t index = disk->flight_count > 0 ? random_u64(&disk->random) % disk->flight_count : 0;
     for (size_t looked = 0, all = disk->flight_count; looked < all && count < capacity; looked++) {
         if (index >= disk->flight_count) { index = 0; }
         const struct sim_flight *const flight = &disk->flights[index];
@@ -307,7 +299,8 @@ static enum status sim_create(void *self, const char *name, uint64_t size_bytes,
     if (size_bytes > free_bytes) { return STATUS_NO_SPACE; }
 
     const bool powered = sim_has_power(disk);
-    if (!powered && sim_random(disk) % 2 == 0) { return STATUS_IO; } /* nothing is left of it */
+    /* Half of the creations that a power cut interrupts leave nothing. */
+    if (!powered && random_u64(&disk->random) % 2 == 0) { return STATUS_IO; }
     struct sim_file *const file = sim_file_add(disk, name, size_bytes);
     if (!powered) { return STATUS_IO; } /* there, but its maker never knew */
     *out_file = sim_handle_open(disk, file);
@@ -381,7 +374,7 @@ static enum status sim_remove(void *self, const char *name)
     struct sim_file *const file = sim_find(disk, name);
     if (file == NULL) { return STATUS_NOT_FOUND; }
     if (!sim_has_power(disk)) {
-        file->removed = sim_random(disk) % 2 == 0;
+        file->removed = random_u64(&disk->random) % 2 == 0;
         return STATUS_IO;
     }
     file->removed = true;
@@ -419,7 +412,7 @@ struct sim_disk *sim_disk_create(const struct sim_disk_options *options)
     struct sim_disk *const disk = calloc(1, sizeof *disk);
     assert(disk != NULL);
     disk->options = *options;
-    disk->random = options->seed;
+    disk->random = random_seed(options->seed);
     return disk;
 }
 
