@@ -136,7 +136,7 @@ static void redirect(const struct opening *opening, uint32_t home)
     const struct udp_flow flow = udp_path_inbound(opening->path);
     struct native_reject reject = {.code = NATIVE_REJECT_REDIRECT, .partition = home};
     uint16_t source_port = 0;
-    if (steering_find_source_port(sessions->options.steerings[opening->input->port], &flow,
+    if (steering_find_source_port(sessions->steerings[opening->input->port], &flow,
                                   (uint16_t)home, &source_port)) {
         reject.source_port = source_port;
     }
@@ -169,7 +169,7 @@ static uint64_t new_session_id(struct sessions *sessions, uint32_t lane)
     do {
         uint8_t counter[8];
         store_le64(counter, ++sessions->session_counter);
-        id = siphash24(sessions->options.session_key, bytes_of(counter, sizeof counter))
+        id = siphash24(&sessions->options.session_key, bytes_of(counter, sizeof counter))
              << SESSION_LANE_BITS;
         id |= lane;
     } while (id >> SESSION_LANE_BITS == 0);

@@ -528,7 +528,7 @@ enum session_result sessions_receive(struct sessions *sessions, const struct ses
     if (!input->again) { sessions_count(sessions, result_counters[result], 1); }
 
     struct udp_path path;
-    const struct interface *const interface = sessions->options.interfaces[input->port];
+    const struct interface *const interface = sessions->interfaces[input->port];
     if (!udp_path_of(interface, input->packet, input->datagram, &path)) {
         sessions_count(sessions, STATS_native_unanswerable, 1);
         return SESSION_DONE;
@@ -780,6 +780,10 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
     struct sessions *const sessions = calloc(1, sizeof *sessions);
     if (sessions == NULL) { return STATUS_NO_MEMORY; }
     sessions->options = *options;
+    for (size_t i = 0; i < options->port_count; i++) {
+        sessions->interfaces[i] = options->interfaces[i];
+        sessions->steerings[i] = options->steerings[i];
+    }
     sessions->table = options->table;
     sessions->lanes = lane_table_lanes(options->table);
     sessions->journal = options->journal;
@@ -807,16 +811,10 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
     return STATUS_OK;
 }
 
-void sessions_release_all(struct sessions *sessions, const struct packets *ports)
+void sessions_release_all(struct sessions *sessions)
 {
     for (uint32_t lane = 0; lane < sessions->capacity; lane++) {
-        struct session *const session = &sessions->items[lane];
-        while (session->waiting_head != LANE_NONE) {
-            const uint32_t node = waiting_pop(sessions, session);
-            packets_release(ports[sessions->waiting[node].port],
-                            &sessions->waiting[node].packet.handle, 1);
-            waiting_give(sessions, node);
-        }
+        waiting_release(sessions, &sessions->items[lane]);
     }
 }
 

@@ -42,9 +42,9 @@ struct sessions_options {
     struct lane_journal *journal;
     const struct lane_homes *homes;
     const struct cookie_key *cookie_key;     /* the node's: the same on every worker */
-    const struct siphash_key *session_key;   /* the worker's: session numbers come from it */
-    const struct interface *const *interfaces; /* by port */
-    const struct steering *const *steerings; /* by port; NULL: the device's hash is not known */
+    struct siphash_key session_key;          /* the worker's: session numbers come from it */
+    const struct interface *const *interfaces; /* by port; copied */
+    const struct steering *const *steerings; /* by port, copied; NULL: the device's hash is not known */
     size_t port_count;
     struct outbox *outbox;
     struct stats_page *stats;
@@ -68,7 +68,7 @@ MUST_CHECK enum status sessions_create(const struct sessions_options *options,
 /* Every frame must have been given back (sessions_release_all): asserted. NULL is fine. */
 void sessions_destroy(struct sessions *sessions);
 /* Gives back the frames that wait. */
-void sessions_release_all(struct sessions *sessions, const struct packets *ports);
+void sessions_release_all(struct sessions *sessions);
 
 /* ------------------------------------------------------------------------------------ receive */
 
@@ -119,9 +119,7 @@ int64_t sessions_lane_clock_ms(const struct sessions *sessions, struct instant n
 /* What the log is like, for credit and status: once a turn of the timers. */
 struct session_pressure {
     enum status closed_why; /* STATUS_OK: open */
-    uint32_t commits_in_flight;
-    bool held;              /* no frames are taken, because commits are behind */
-    uint64_t buffers_free;
+    bool held; /* no frames are taken, because commits are behind */
 };
 void sessions_pressure(struct sessions *sessions, const struct session_pressure *pressure,
                        struct instant now);

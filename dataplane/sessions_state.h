@@ -95,7 +95,9 @@ struct session_queue { /* of lanes */
 };
 
 struct sessions {
-    struct sessions_options options;
+    struct sessions_options options; /* its arrays are not looked at again: */
+    const struct interface *interfaces[CONFIG_PORTS_MAX];
+    const struct steering *steerings[CONFIG_PORTS_MAX];
     struct lane_table *table;
     struct lane *lanes;
     struct lane_journal *journal;

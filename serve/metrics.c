@@ -71,6 +71,7 @@ static void ledger_counters(const struct metrics_sources *sources, struct text *
     outcome_group(sources, out, "records_total", STATS_GROUP_STORED, "stored", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_DROPPED, "dropped", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_REFUSED, "refused", "records_");
+    outcome_group(sources, out, "records_total", STATS_GROUP_DUPLICATE, "duplicate", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_LOST, "lost", "records_");
 }
 
