@@ -26,7 +26,7 @@ struct record_header {
 
 struct record {
     struct bytes key;                    /* null: none */
-    struct bytes value;                  /* never null; may be empty */
+    struct bytes value;                  /* null: a tombstone, which the rules take for empty */
     int64_t timestamp_ms;                /* CreateTime: since 1970 */
     const struct record_header *headers; /* header_count of them; NULL when there are none */
     uint16_t header_count;
