@@ -21,6 +21,7 @@ struct table_slot {
 struct lane_table {
     struct lane_table_options options;
     uint32_t count;
+    uint32_t end;      /* lanes from here on were never used */
     uint32_t free_run; /* head of the pool's free runs */
     uint32_t slot_mask;
     struct lane *lanes;
@@ -94,6 +95,7 @@ uint32_t lane_table_add(struct lane_table *table, const struct lane_state *state
 
     table->count++;
     const uint32_t index = table->free_lanes[table->options.lanes_max - table->count];
+    if (index >= table->end) { table->end = index + 1; }
     table->slots[slot] = (struct table_slot){hash, index};
     struct lane *const lane = &table->lanes[index];
     *lane = (struct lane){
@@ -260,6 +262,8 @@ uint32_t lane_table_lane_runs_max(const struct lane_table *table)
 {
     return table->options.lane_runs_max;
 }
+
+uint32_t lane_table_end(const struct lane_table *table) { return table->end; }
 
 struct lane *lane_table_lanes(struct lane_table *table) { return table->lanes; }
 

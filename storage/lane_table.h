@@ -72,6 +72,8 @@ void lane_table_destroy(struct lane_table *table);
 uint32_t lane_table_capacity(const struct lane_table *table);
 uint32_t lane_table_count(const struct lane_table *table);
 uint32_t lane_table_lane_runs_max(const struct lane_table *table);
+/* Lanes from this index on were never used. */
+uint32_t lane_table_end(const struct lane_table *table);
 
 /* LANE_NONE: not known here. */
 uint32_t lane_table_find(const struct lane_table *table, const struct lane_key *key);

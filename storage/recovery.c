@@ -195,6 +195,7 @@ static enum status seal_with_footer(struct log_replay *replay, int file, bool sk
                 .durable_number = replay->next_number - 1,
                 .wall_ms = replay->log->last_wall_ms,
                 .position = footer_position(replay),
+                .lane_checkpoint = replay->log->lane_checkpoint,
             },
         .log = replay->log,
         .base_offsets = replay->base_offsets,

@@ -116,7 +116,7 @@ class Life {
             core_log_entry_add(log_, &draft, topic, records, static_cast<uint32_t>(bytes), crc,
                                now_.wall_ms);
         }
-        const struct commit_facts facts = {1, draft.record_count, 0};
+        const struct commit_facts facts = {1, draft.record_count, 0, 0, false};
         stats_->records_in_flight += draft.record_count;
         const uint64_t number = core_log_submit(log_, &draft, &facts, now_);
         for (Stored &stored : staged) {
