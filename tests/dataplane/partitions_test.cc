@@ -1,4 +1,4 @@
-#include "dataplane/node_logs.h"
+#include "dataplane/partitions.h"
 
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ class SettleLedger : public testing::Test {
 
 TEST_F(SettleLedger, BooksWhatWasInFlightAsLost)
 {
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
     EXPECT_EQ(page_->records_in_flight, 0U);
@@ -48,7 +48,7 @@ TEST_F(SettleLedger, BooksWhatReachedTheDiskUnseenAsStored)
 {
     resume_->totals[STATS_records_stored] = 85; // recovery found more than was known durable
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_stored], 85U);
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 5U);
@@ -60,7 +60,7 @@ TEST_F(SettleLedger, GoesOnFromTheNewestCommitWhenThePageIsGone)
     stats_page_init(page_.get(), 0);
     memset(page_->counters, 0, sizeof page_->counters);
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/false, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/false, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_in], 100U);
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
@@ -71,7 +71,7 @@ TEST_F(SettleLedger, BooksAnInterruptedTurnsFrames)
 {
     page_->counters[STATS_frames_received] = 114; // 64 received, none judged
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     struct ledger ledger;
     ledger_of(page_.get(), &ledger);
@@ -81,8 +81,8 @@ TEST_F(SettleLedger, BooksAnInterruptedTurnsFrames)
 
 TEST_F(SettleLedger, TwiceBooksNothingTwice)
 {
-    node_logs_settle_ledger(page_.get(), true, resume_.get());
-    node_logs_settle_ledger(page_.get(), true, resume_.get());
+    partitions_settle_ledger(page_.get(), true, resume_.get());
+    partitions_settle_ledger(page_.get(), true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
 }
