@@ -13,6 +13,7 @@ struct frame {
 
 struct buffer {
     uint8_t *at; /* exact size for received frames: one byte too far is seen by the sanitizer */
+    struct buffer *next_free;
     bool out;
 };
 
@@ -24,6 +25,7 @@ struct frame_list {
 
 struct sim_packets {
     struct buffer *buffers;
+    struct buffer *free;
     size_t buffer_count;
     size_t out_count;
     struct frame_list waiting;
@@ -47,14 +49,12 @@ static void list_push(struct frame_list *list, const uint8_t *at, size_t len_byt
 
 static struct buffer *buffer_take(struct sim_packets *packets)
 {
-    for (size_t i = 0; i < packets->buffer_count; i++) {
-        struct buffer *const buffer = &packets->buffers[i];
-        if (buffer->out) { continue; }
-        buffer->out = true;
-        packets->out_count++;
-        return buffer;
-    }
-    return NULL;
+    struct buffer *const buffer = packets->free;
+    if (buffer == NULL) { return NULL; }
+    packets->free = buffer->next_free;
+    buffer->out = true;
+    packets->out_count++;
+    return buffer;
 }
 
 static void buffer_give(struct sim_packets *packets, struct buffer *buffer)
@@ -64,6 +64,8 @@ static void buffer_give(struct sim_packets *packets, struct buffer *buffer)
     buffer->out = false;
     free(buffer->at);
     buffer->at = NULL;
+    buffer->next_free = packets->free;
+    packets->free = buffer;
     packets->out_count--;
 }
 
@@ -135,12 +137,22 @@ struct sim_packets *sim_packets_create(size_t buffers)
     packets->buffers = calloc(buffers, sizeof *packets->buffers);
     assert(packets->buffers != NULL);
     packets->buffer_count = buffers;
+    for (size_t i = buffers; i-- > 0;) {
+        packets->buffers[i].next_free = packets->free;
+        packets->free = &packets->buffers[i];
+    }
     return packets;
+}
+
+static void list_empty(struct frame_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) { free(list->items[i].at); }
+    list->count = 0;
 }
 
 static void list_free(struct frame_list *list)
 {
-    for (size_t i = 0; i < list->count; i++) { free(list->items[i].at); }
+    list_empty(list);
     free(list->items);
 }
 
@@ -155,6 +167,10 @@ void sim_packets_destroy(struct sim_packets *packets)
 
 void sim_packets_put(struct sim_packets *packets, struct bytes frame)
 {
+    if (packets->waiting_head == packets->waiting.count) { /* all were taken: begin again */
+        packets->waiting.count = 0;
+        packets->waiting_head = 0;
+    }
     list_push(&packets->waiting, frame.at, frame.len_bytes);
 }
 
@@ -172,3 +188,5 @@ struct bytes sim_packets_sent(const struct sim_packets *packets, size_t index)
     assert(index < packets->sent.count);
     return bytes_of(packets->sent.items[index].at, packets->sent.items[index].len_bytes);
 }
+
+void sim_packets_forget_sent(struct sim_packets *packets) { list_empty(&packets->sent); }

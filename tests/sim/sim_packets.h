@@ -30,5 +30,7 @@ size_t sim_packets_out(const struct sim_packets *packets);
 /* Frames sent so far; `index` below that count. */
 size_t sim_packets_sent_count(const struct sim_packets *packets);
 struct bytes sim_packets_sent(const struct sim_packets *packets, size_t index);
+/* Counts from 0 again. */
+void sim_packets_forget_sent(struct sim_packets *packets);
 
 END_C_DECLS
