@@ -44,6 +44,7 @@ struct sim_flight {
 struct sim_disk {
     struct sim_disk_options options;
     struct sim_random random;
+    struct sim_random trouble; /* chances and latencies: they shift nothing else */
     struct sim_queue queues[SIM_DISK_QUEUES_MAX];
     uint64_t now_ns;
     uint64_t latency_ns_min;
@@ -116,8 +117,8 @@ static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t pos
 
 static enum status sim_outcome(struct sim_disk *disk, uint64_t number)
 {
-    const bool io_error = sim_random_chance(&disk->random, disk->chances.io_error);
-    const bool no_space = sim_random_chance(&disk->random, disk->chances.no_space);
+    const bool io_error = sim_random_chance(&disk->trouble, disk->chances.io_error);
+    const bool no_space = sim_random_chance(&disk->trouble, disk->chances.no_space);
     if (disk->fail_count > 0 && number >= disk->fail_first &&
         number - disk->fail_first < disk->fail_count) {
         return disk->fail_why;
@@ -128,8 +129,8 @@ static enum status sim_outcome(struct sim_disk *disk, uint64_t number)
 static uint64_t sim_due_ns(struct sim_disk *disk)
 {
     const uint64_t latency_ns =
-        sim_random_between(&disk->random, disk->latency_ns_min, disk->latency_ns_max);
-    const bool slow = sim_random_chance(&disk->random, disk->chances.slow);
+        sim_random_between(&disk->trouble, disk->latency_ns_min, disk->latency_ns_max);
+    const bool slow = sim_random_chance(&disk->trouble, disk->chances.slow);
     return disk->now_ns + latency_ns + (slow ? disk->chances.slow_ns : 0);
 }
 
@@ -174,7 +175,7 @@ static enum status sim_submit(void *self, const struct disk_write *write)
                     sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1),
         .due_ns = sim_due_ns(disk),
         .outcome = sim_outcome(disk, number),
-        .swallowed = sim_random_chance(&disk->random, disk->chances.swallowed) ||
+        .swallowed = sim_random_chance(&disk->trouble, disk->chances.swallowed) ||
                      number == disk->swallow_number,
     };
     return STATUS_OK;
@@ -474,6 +475,7 @@ struct sim_disk *sim_disk_create(const struct sim_disk_options *options)
     assert(disk != NULL);
     disk->options = *options;
     disk->random.state = options->seed;
+    disk->trouble.state = ~options->seed;
     for (size_t i = 0; i < SIM_DISK_QUEUES_MAX; i++) { disk->queues[i].disk = disk; }
     return disk;
 }
