@@ -35,7 +35,6 @@
 enum {
     HEARTBEAT_MS = 100,
     STOP_TIMEOUT_S = 60, /* for what was received to become durable */
-    RETENTION_GRACE_S = 5,
 };
 
 /* One polling core: its seat, and what that stands on. */
@@ -77,15 +76,8 @@ static enum status create_supply(struct node *node)
         partitions_supply(&node->logs.partitions, config, node->runtime.path, &node->supply);
     if (status != STATUS_OK) { return status; }
 
-    const struct retention_options retention = {
-        .files = node->logs.files,
-        .root = node->runtime.root,
-        .node = node->runtime.node,
-        .retain_bytes = config->storage.retain_bytes,
-        .retain_age_ns = config->storage.retain_age_ns,
-        .grace_ns = (uint64_t)RETENTION_GRACE_S * NS_PER_S,
-    };
-    status = retention_create(&retention, &node->retention);
+    status = partitions_retention(&node->logs.partitions, config, node->runtime.root,
+                                  node->runtime.node, &node->retention);
     if (status != STATUS_OK) { return status; }
 
     /* The first segments now, so that no frame waits for them; a full disk is no reason not to

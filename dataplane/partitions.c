@@ -9,6 +9,7 @@
 
 enum {
     INDEX_GRACE_NS = 1 * NS_PER_S,
+    RETENTION_GRACE_S = 5,
     BYTES_PER_INDEX_ENTRY = 16384, /* of segment, the live index is sized for */
     INDEX_ENTRIES_MIN = 4096,
 };
@@ -226,4 +227,19 @@ enum status partitions_supply(const struct partitions *partitions, const struct 
                                partitions->items[i].resume->next_segment_number);
     }
     return STATUS_OK;
+}
+
+enum status partitions_retention(const struct partitions *partitions, const struct config *config,
+                                 struct root_page *root, struct node_page *node,
+                                 struct retention **out)
+{
+    const struct retention_options retention = {
+        .files = partitions->files,
+        .root = root,
+        .node = node,
+        .retain_bytes = config->storage.retain_bytes,
+        .retain_age_ns = config->storage.retain_age_ns,
+        .grace_ns = (uint64_t)RETENTION_GRACE_S * NS_PER_S,
+    };
+    return retention_create(&retention, out);
 }

@@ -18,6 +18,7 @@
 #include "storage/files.h"
 #include "storage/log_resume.h"
 #include "storage/recovery.h"
+#include "storage/retention.h"
 #include "storage/segment_supply.h"
 #include "wire/root_page.h"
 #include "wire/stats_page.h"
@@ -63,6 +64,11 @@ void partitions_begin_incarnation(struct root_page *root, int64_t wall_ms);
 MUST_CHECK enum status partitions_supply(const struct partitions *partitions,
                                          const struct config *config, const char *runtime,
                                          struct segment_supply **out);
+
+/* And what removes their segments, orphans' too. */
+MUST_CHECK enum status partitions_retention(const struct partitions *partitions,
+                                            const struct config *config, struct root_page *root,
+                                            struct node_page *node, struct retention **out);
 
 /* What a crash left of a ledger, made to add up again. `survived`: the page is that of the run that
  * ended. Exposed for its test. */

@@ -30,6 +30,7 @@ struct sim_file {
 
 struct sim_flight {
     struct sim_file *file;
+    int handle;
     uint64_t position;
     struct bytes source; /* the caller's, compared at completion */
     uint8_t *copy;       /* as submitted */
@@ -160,23 +161,27 @@ static enum status sim_submit(void *self, const struct disk_write *write)
     assert(disk->flight_count < FLIGHTS_MAX);
 
     const uint64_t number = ++disk->write_count;
+    /* One draw a statement: initialisers run in any order the compiler likes. */
+    const uint64_t late_reaps = sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1);
+    const uint64_t due_ns = sim_due_ns(disk);
+    const enum status outcome = sim_outcome(disk, number);
+    const bool swallowed = sim_random_chance(&disk->trouble, disk->chances.swallowed);
     uint8_t *const copy = malloc(write->bytes.len_bytes);
     assert(copy != NULL);
     memcpy(copy, write->bytes.at, write->bytes.len_bytes);
     queue->flight_count++;
     disk->flights[disk->flight_count++] = (struct sim_flight){
         .file = file,
+        .handle = write->file,
         .position = write->position,
         .source = write->bytes,
         .copy = copy,
         .tag = write->tag,
         .queue = queue,
-        .due_reap = queue->reap_count + 1 +
-                    sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1),
-        .due_ns = sim_due_ns(disk),
-        .outcome = sim_outcome(disk, number),
-        .swallowed = sim_random_chance(&disk->trouble, disk->chances.swallowed) ||
-                     number == disk->swallow_number,
+        .due_reap = queue->reap_count + 1 + late_reaps,
+        .due_ns = due_ns,
+        .outcome = outcome,
+        .swallowed = swallowed || number == disk->swallow_number,
     };
     return STATUS_OK;
 }
@@ -449,7 +454,7 @@ static void sim_close(void *self, int handle)
     assert(handle >= 0 && handle < FILES_MAX);
     assert(disk->handles[handle] != NULL);
     for (size_t i = 0; i < disk->flight_count; i++) {
-        assert(disk->flights[i].file != disk->handles[handle] && "closed with writes in flight");
+        assert(disk->flights[i].handle != handle && "closed with writes in flight");
     }
     disk->handles[handle] = NULL;
 }
