@@ -210,7 +210,7 @@ static enum status build(struct node *node)
     status = node_logs_open(&node->logs, config, &node->runtime);
     if (status != STATUS_OK) { return status; }
     node->logs_are_open = true;
-    partitions_begin_incarnation(node->runtime.root, clock_now().wall_ms);
+    partitions_begin_incarnation(&node->logs.partitions, node->runtime.root, clock_now().wall_ms);
     node->runtime.node->incarnation = node->runtime.root->incarnation;
     node->runtime.root->state = ROOT_STATE_STARTING;
     node->runtime.node->polling_adaptive = config->workers.polling == CONFIG_POLLING_ADAPTIVE;

@@ -201,10 +201,18 @@ void partitions_close(struct partitions *partitions)
     }
 }
 
-void partitions_begin_incarnation(struct root_page *root, int64_t wall_ms)
+void partitions_begin_incarnation(const struct partitions *partitions, struct root_page *root,
+                                  int64_t wall_ms)
 {
-    const uint64_t by_clock = (uint64_t)(wall_ms / MS_PER_S);
-    root->incarnation = root->incarnation + 1 > by_clock ? root->incarnation + 1 : by_clock;
+    uint64_t latest = root->incarnation;
+    for (size_t i = 0; i < partitions->count; i++) {
+        const uint64_t written = partitions->items[i].resume->incarnation;
+        if (written > latest) { latest = written; }
+    }
+    /* A log that is lost with its page takes its incarnations along: the clock is above them, if it
+     * was not set back. */
+    const uint64_t by_clock = wall_ms > 0 ? (uint64_t)(wall_ms / MS_PER_S) : 0;
+    root->incarnation = latest + 1 > by_clock ? latest + 1 : by_clock;
 }
 
 enum status partitions_supply(const struct partitions *partitions, const struct config *config,

@@ -55,9 +55,10 @@ MUST_CHECK enum status partitions_open(struct partitions *partitions,
                                        const struct partitions_options *options);
 void partitions_close(struct partitions *partitions);
 
-/* Rises over restarts, and over reboots too, which the page does not survive. After recovery, which
- * still needs the old one. */
-void partitions_begin_incarnation(struct root_page *root, int64_t wall_ms);
+/* Rises over restarts, and over reboots too, which the page does not survive; wherever the wall
+ * clock stands. After recovery, which still needs the old one. */
+void partitions_begin_incarnation(const struct partitions *partitions, struct root_page *root,
+                                  int64_t wall_ms);
 
 /* The supply for the workers' logs, each going on from where its partition ends. `runtime` is the
  * supply's. Nothing is made before segment_supply_work. */

@@ -87,4 +87,40 @@ TEST_F(SettleLedger, TwiceBooksNothingTwice)
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
 }
 
+class BeginIncarnation : public testing::Test {
+  protected:
+    BeginIncarnation()
+    {
+        partitions_->count = 1;
+        partitions_->items[0].resume = resume_.get();
+    }
+    uint64_t Begin(int64_t wall_ms)
+    {
+        partitions_begin_incarnation(partitions_.get(), root_.get(), wall_ms);
+        return root_->incarnation;
+    }
+
+    std::unique_ptr<struct partitions> partitions_ = std::make_unique<struct partitions>();
+    std::unique_ptr<struct log_resume> resume_ = std::make_unique<struct log_resume>();
+    std::unique_ptr<struct root_page> root_ = std::make_unique<struct root_page>();
+};
+
+TEST_F(BeginIncarnation, IsTheClockAtFirstAndRisesWithEveryStart)
+{
+    EXPECT_EQ(Begin(5'000'000), 5000U);
+    EXPECT_EQ(Begin(5'000'000), 5001U);
+}
+
+TEST_F(BeginIncarnation, IsAboveWhatIsInTheLogsWhenThePageIsGoneAndTheClockWasSetBack)
+{
+    resume_->incarnation = 1'700'000'000;
+
+    EXPECT_EQ(Begin(/*wall_ms=*/0), 1'700'000'001U);
+}
+
+TEST_F(BeginIncarnation, TakesNoClockFromBefore1970)
+{
+    EXPECT_EQ(Begin(/*wall_ms=*/-86'400'000), 1U);
+}
+
 } // namespace

@@ -239,7 +239,9 @@ static enum status recover(struct sim_node *node, struct instant now)
         .context = node,
     };
     const enum status status = partitions_open(&node->partitions, &options);
-    if (status == STATUS_OK) { partitions_begin_incarnation(node->root, now.wall_ms); }
+    if (status == STATUS_OK) {
+        partitions_begin_incarnation(&node->partitions, node->root, now.wall_ms);
+    }
     return status;
 }
 
