@@ -215,16 +215,24 @@ void partitions_begin_incarnation(const struct partitions *partitions, struct ro
     root->incarnation = latest + 1 > by_clock ? latest + 1 : by_clock;
 }
 
+static uint32_t index_entries_of(const struct config *config)
+{
+    const uint64_t segment_bytes = config->storage.segment_bytes;
+    uint64_t entries = segment_bytes / BYTES_PER_INDEX_ENTRY;
+    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
+    /* A small segment has no room for more: commits of one block, each with every topic. */
+    const uint64_t possible = segment_bytes / LOG_BLOCK_BYTES * config->topic_count;
+    return (uint32_t)(entries < possible ? entries : possible);
+}
+
 enum status partitions_supply(const struct partitions *partitions, const struct config *config,
                               const char *runtime, struct segment_supply **out)
 {
-    uint64_t entries = config->storage.segment_bytes / BYTES_PER_INDEX_ENTRY;
-    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
     const struct segment_supply_options supply = {
         .files = partitions->files,
         .runtime = runtime,
         .segment_bytes = config->storage.segment_bytes,
-        .index_entries = (uint32_t)entries,
+        .index_entries = index_entries_of(config),
         .log_count = config->workers.count,
         .grace_ns = INDEX_GRACE_NS,
     };
