@@ -46,11 +46,10 @@ static uint64_t put_fates(const struct sessions *sessions, uint32_t lane, struct
 {
     uint64_t reached = sessions->lanes[lane].state.confirmed;
     struct lane_fate_walk walk = {0};
-    uint8_t fate;
-    uint64_t count;
-    while (lane_fates_next(sessions->table, lane, &walk, &fate, &count)) {
-        if (!native_fate_put(ack, fate, count)) { break; }
-        reached += count;
+    struct lane_fates run;
+    while (lane_fates_next(sessions->table, lane, &walk, &run)) {
+        if (!native_fate_put(ack, run.fate, run.count)) { break; }
+        reached += run.count;
     }
     return reached;
 }

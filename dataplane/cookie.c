@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/endian.h"
 
-static const uint64_t slot_ns = 10 * NS_PER_S;
+static const uint64_t slot_ns = UINT64_C(10) * NS_PER_S;
 
 static struct native_cookie cookie_of(const struct cookie_key *key, const struct udp_path *path,
                                       uint64_t nonce, uint32_t slot)

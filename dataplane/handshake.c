@@ -231,11 +231,12 @@ static void note_in_log(const struct opening *opening, const struct resume *resu
     struct lane_state *const state = &sessions->lanes[opening->lane].state;
     state->epoch = opening->open->epoch;
     state->active_wall_ms = sessions_lane_clock_ms(sessions, opening->input->received);
-    lane_journal_touch(sessions->journal, opening->lane,
-                       session->import_pending ? LANE_IMPORTED : 0);
+    const bool touched = lane_journal_touch(sessions->journal, opening->lane, 0);
+    assert(touched); /* asked for, as is the room for what is skipped */
+    (void)touched;
     if (resume->skip > 0) {
-        const bool skipped = lane_journal_skip(sessions->journal, opening->lane, resume->skip);
-        assert(skipped); /* open_known asked for room */
+        const bool skipped = lane_journal_skip(sessions->journal, opening->lane, (uint32_t)resume->skip);
+        assert(skipped); /* asked for */
         (void)skipped;
         session->next_sequence += resume->skip;
         sessions_count(sessions, STATS_native_sequences_lost, resume->skip);
@@ -276,18 +277,15 @@ static void open_known(struct opening *opening)
         refuse(opening, NATIVE_REJECT_INVALID, session->next_sequence, 0);
         return;
     }
-    const bool durable_first =
-        open->epoch > lane->state.epoch || resume.skip > 0 || session->import_pending;
+    const bool durable_first = open->epoch > lane->state.epoch || resume.skip > 0;
     /* Records on their way to the open commit come before what this OPEN does: the producer asks
      * again. */
     const bool between = lane->state.last_sequence + 1 != session->next_sequence;
-    if (durable_first && (between || !lane_journal_has_room(sessions->journal))) {
+    if (session->import_pending || /* its hand-over comes first: sessions_timers sees to it */
+        (durable_first && (between || !lane_journal_has_room(sessions->journal))) ||
+        (resume.skip > 0 && !session_fates_have_room(sessions, opening->lane, 1))) {
         sessions_count(sessions, STATS_native_opens_put_off, 1);
         return;
-    }
-    if (resume.skip > 0 && lane->run_count >= SESSION_FATE_RUNS_WAIT) {
-        lane_fates_confirm(sessions->table, opening->lane, lane->durable_sequence);
-        if (lane->run_count >= SESSION_FATE_RUNS_WAIT) { return; }
     }
     if (open->durable != NATIVE_UNKNOWN) {
         lane_fates_confirm(sessions->table, opening->lane, open->durable);

@@ -4,7 +4,12 @@
 #include <string.h>
 
 #include "base/invariant.h"
-#include "storage/lane_handover.h"
+#include "base/crc32c.h"
+
+static uint32_t lane_home_of_new(const struct lane_key *key, uint32_t worker_count)
+{
+    return crc32c(bytes_of(key, sizeof *key)) % worker_count;
+}
 
 /* Sorted by key when `sorted`; few lanes live away from where their hash says, mostly none. */
 struct lane_homes {

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/cycles.h"
+#include "base/entropy.h"
 #include "base/logger.h"
 #include "dataplane/control_socket.h"
 #include "dataplane/lcore.h"
@@ -58,6 +59,7 @@ struct node {
     struct retention *retention;
     struct steward *steward;
     struct listeners listeners;
+    struct seat_native native; /* homes NULL: no listener speaks the native protocol */
     int signals;  /* signalfd: SIGTERM and SIGINT ask for a stop */
     int doorbell; /* eventfd: a worker's disk rings it when something became durable */
     struct control_socket *control;
@@ -141,8 +143,25 @@ static enum status create_core(struct node *node, struct core *core, size_t inde
         .commit_records_max = SEAT_COMMIT_RECORDS_MAX,
         .listeners = &node->listeners,
         .rules = node->rules,
+        .native = node->native.homes != NULL ? &node->native : NULL,
+        .now = clock_now(),
     };
     return seat_init(&core->seat, &options);
+}
+
+static enum status create_native(struct node *node)
+{
+    uint8_t secret[64];
+    if (!config_has_protocol(node->config, CONFIG_PROTOCOL_NATIVE)) { return STATUS_OK; }
+    enum status status = entropy_fill(secret, sizeof secret);
+    if (status == STATUS_OK) { status = seat_native_init(&node->native, node->config, secret); }
+    explicit_bzero(secret, sizeof secret);
+    if (status != STATUS_OK) {
+        log_error("the native protocol cannot be set up: %s", status_text(status));
+        return status;
+    }
+    lane_homes_seal(node->native.homes);
+    return STATUS_OK;
 }
 
 static enum status create_cores(struct node *node)
@@ -219,6 +238,7 @@ static enum status build(struct node *node)
 
     status = node_ports_open(&node->ports, config, node->runtime.node);
     if (status == STATUS_OK) { status = create_supply(node); }
+    if (status == STATUS_OK) { status = create_native(node); }
     if (status == STATUS_OK) { status = create_cores(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
     if (status == STATUS_OK) {
@@ -390,6 +410,7 @@ void node_destroy(struct node *node)
         uring_disk_destroy(core->disk);
         mapped_file_close(&core->ring_file);
     }
+    seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
     node_ports_close(&node->ports);

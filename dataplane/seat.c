@@ -1,9 +1,13 @@
 #include "dataplane/seat.h"
 
 #include "base/clock.h"
+#include "base/endian.h"
 #include "base/logger.h"
 
-enum { IDLE_WATERMARK_NS = 500 * NS_PER_MS };
+enum {
+    IDLE_WATERMARK_NS = 500 * NS_PER_MS,
+    LANE_POOL_RUNS = 65536, /* of fates not confirmed, beyond two a lane */
+};
 
 /* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
  */
@@ -30,7 +34,8 @@ static enum status create_log(struct seat *seat, const struct seat_options *opti
         .resume = options->partition->resume,
         .incarnation = options->root->incarnation,
         .commits_in_flight_max = config->storage.commits_in_flight,
-        .commit_bytes_max = (uint32_t)config->storage.commit_bytes,
+        .commit_bytes_max = (uint32_t)(config->storage.commit_bytes + config_lanes_bytes(config)),
+        .lanes_bytes_max = (uint32_t)config_lanes_bytes(config),
         .commit_records_max = (uint32_t)options->commit_records_max,
         .idle_watermark_ns = IDLE_WATERMARK_NS,
         .segment_age_ns = segment_age_of(config),
@@ -45,8 +50,65 @@ static enum status create_log(struct seat *seat, const struct seat_options *opti
     return status;
 }
 
+static uint64_t derive(const struct siphash_key *key, uint64_t purpose, uint64_t index)
+{
+    uint8_t bytes[16];
+    store_le64(bytes, purpose);
+    store_le64(bytes + 8, index);
+    return siphash24(key, bytes_of(bytes, sizeof bytes));
+}
+
+static enum status create_lanes(struct seat *seat, const struct seat_options *options)
+{
+    const size_t entry_bytes = (size_t)config_lanes_bytes(options->config);
+    const size_t slice_bytes = entry_bytes / 8;
+    const size_t runs = (entry_bytes - slice_bytes - lane_item_bytes(0)) /
+                        (lane_item_bytes(1) - lane_item_bytes(0));
+    const struct lane_table_options table = {
+        .lanes_max = options->config->lanes.max,
+        .lane_runs_max = runs < LANE_FATE_RUNS_MAX ? (uint32_t)runs : LANE_FATE_RUNS_MAX,
+        .pool_runs_max = LANE_POOL_RUNS,
+        .seed = derive(&options->native->key, 1, options->index),
+    };
+    assert(table.lane_runs_max >= NATIVE_RECORDS_MAX);
+    enum status status = lane_table_create(&table, &seat->lanes);
+    if (status != STATUS_OK) { return status; }
+    const struct lane_journal_options journal = {
+        .log = seat->log,
+        .table = seat->lanes,
+        .entry_bytes_max = entry_bytes,
+        .slice_bytes_max = slice_bytes,
+    };
+    return lane_journal_create(&journal, &seat->journal);
+}
+
+static void fill_native(const struct seat *seat, const struct seat_options *options,
+                        struct worker_native *out)
+{
+    const struct config *const config = options->config;
+    *out = (struct worker_native){
+        .table = seat->lanes,
+        .journal = seat->journal,
+        .homes = options->native->homes,
+        .topics = &options->native->topics,
+        .cookie_key = &options->native->cookie_key,
+        .partition = (uint32_t)options->index,
+        .incarnation = options->root->incarnation,
+        .max_record_bytes = (uint32_t)config_max_record_bytes(config),
+        .commits_in_flight_max = config->storage.commits_in_flight,
+        .takeover_after_ns = config->lanes.takeover_after_ns,
+        .session_timeout_ns = config->lanes.session_timeout_ns,
+        .remember_ns = config->lanes.remember_ns,
+        .now = options->now,
+    };
+    store_le64(out->session_key.bytes, derive(&options->native->key, 2, options->index));
+    store_le64(out->session_key.bytes + 8, derive(&options->native->key, 3, options->index));
+}
+
 static enum status create_worker(struct seat *seat, const struct seat_options *options)
 {
+    struct worker_native native;
+    if (options->native != NULL) { fill_native(seat, options, &native); }
     const struct config *const config = options->config;
     struct stats_page *const stats = options->partition->stats;
     stats->core = config->workers.cores[options->index];
@@ -65,6 +127,7 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
         .commit_bytes = core_log_commit_room(seat->log, config->topic_count),
         .commit_records_max = options->commit_records_max,
         .commit_linger_ns = config->storage.commit_linger_ns,
+        .native = options->native != NULL ? &native : NULL,
         .announces = options->index == 0,
     };
     const enum status status = worker_create(&worker, &seat->worker);
@@ -77,16 +140,39 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
 enum status seat_init(struct seat *seat, const struct seat_options *options)
 {
     seat->log = NULL;
+    seat->lanes = NULL;
+    seat->journal = NULL;
     seat->worker = NULL;
     note_ring_init(&seat->notes, (uint32_t)options->index);
-    const enum status status = create_log(seat, options);
+    enum status status = create_log(seat, options);
+    if (status == STATUS_OK && options->native != NULL) { status = create_lanes(seat, options); }
     return status == STATUS_OK ? create_worker(seat, options) : status;
 }
 
 void seat_deinit(struct seat *seat)
 {
     worker_destroy(seat->worker);
+    lane_journal_destroy(seat->journal);
+    lane_table_destroy(seat->lanes);
     core_log_destroy(seat->log);
     seat->worker = NULL;
+    seat->journal = NULL;
+    seat->lanes = NULL;
     seat->log = NULL;
 }
+
+enum status seat_native_init(struct seat_native *native, const struct config *config,
+                             const uint8_t entropy[64])
+{
+    topic_hashes_init(&native->topics, config);
+    memcpy(&native->cookie_key, entropy, sizeof native->cookie_key);
+    memcpy(&native->key, entropy + sizeof native->cookie_key, sizeof native->key);
+    return lane_homes_create((uint32_t)config->workers.count, &native->homes);
+}
+
+void seat_native_deinit(struct seat_native *native)
+{
+    lane_homes_destroy(native->homes);
+    native->homes = NULL;
+}
+

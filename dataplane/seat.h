@@ -20,15 +20,32 @@
 #include "pipeline/rules.h"
 #include "storage/core_log.h"
 #include "storage/disk.h"
+#include "storage/lane_journal.h"
+#include "storage/lane_table.h"
 
 BEGIN_C_DECLS
 
 struct seat {
     struct core_log *log;
+    struct lane_table *lanes; /* NULL, like the journal: no listener speaks the native protocol */
+    struct lane_journal *journal;
     struct worker *worker;
     struct note_ring notes;
     int32_t log_topics[CONFIG_TOPICS_MAX]; /* by the configuration's topic index */
 };
+
+/* The node's part of the native protocol, shared by all seats. */
+struct seat_native {
+    struct topic_hashes topics;
+    struct cookie_key cookie_key;
+    struct siphash_key key; /* every worker's session and table keys come from it */
+    struct lane_homes *homes;
+};
+
+/* `entropy`: 64 bytes that nobody can guess (the simulator's may). */
+MUST_CHECK enum status seat_native_init(struct seat_native *native, const struct config *config,
+                                        const uint8_t entropy[64]);
+void seat_native_deinit(struct seat_native *native);
 
 struct seat_options {
     const struct config *config;
@@ -43,6 +60,8 @@ struct seat_options {
     size_t commit_records_max;
     const struct listeners *listeners;
     const struct rule_set *rules;
+    const struct seat_native *native; /* NULL: no listener speaks it */
+    struct instant now;
 };
 
 enum { SEAT_COMMIT_RECORDS_MAX = 65536 }; /* of a node in service */

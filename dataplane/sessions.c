@@ -149,15 +149,13 @@ static uint32_t waiting_pop(struct sessions *sessions, struct session *session)
     return node;
 }
 
-/* Unconfirmed fates of a lane, beyond which its new records wait: less when the pool is short, so
- * that lanes with few are the last to feel it. */
-static bool fates_have_room(const struct sessions *sessions, uint32_t lane, uint32_t record_count)
+bool session_fates_have_room(const struct sessions *sessions, uint32_t lane, uint32_t record_count)
 {
-    const uint32_t free_count = lane_table_runs_free(sessions->table);
-    if (free_count < RUNS_PENDING_MAX + record_count) { return false; }
-    const uint32_t share = free_count / 16 < WAITING_LANE_MIN ? WAITING_LANE_MIN : free_count / 16;
-    const uint32_t most = share < SESSION_FATE_RUNS_WAIT ? share : SESSION_FATE_RUNS_WAIT;
-    return sessions->lanes[lane].run_count < most;
+    const struct lane *const known = &sessions->lanes[lane];
+    const uint64_t undecided =
+        sessions->items[lane].next_sequence - 1 - known->state.last_sequence + record_count;
+    if (known->run_count + undecided > lane_table_lane_runs_max(sessions->table)) { return false; }
+    return lane_table_pool_free(sessions->table) >= RUNS_PENDING_MAX + record_count;
 }
 
 static void ready_check(struct sessions *sessions, uint32_t lane)
@@ -166,7 +164,7 @@ static void ready_check(struct sessions *sessions, uint32_t lane)
     if (session->waiting_head == LANE_NONE || session->ready_queued) { return; }
     const struct waiting_frame *const head = &sessions->waiting[session->waiting_head];
     if (head->first_sequence > session->next_sequence) { return; }
-    if (!fates_have_room(sessions, lane, NATIVE_RECORDS_MAX)) { return; }
+    if (!session_fates_have_room(sessions, lane, NATIVE_RECORDS_MAX)) { return; }
 
     session->ready_queued = true;
     session->ready_next = LANE_NONE;
@@ -345,7 +343,7 @@ static enum session_result data_ahead(struct sessions *sessions, uint32_t lane,
     struct session *const session = &sessions->items[lane];
     const bool near = data->first_sequence - session->next_sequence <= SESSION_AHEAD_MAX;
     const bool room = waiting_has_room(sessions, session) &&
-                      fates_have_room(sessions, lane, data->record_count);
+                      session_fates_have_room(sessions, lane, data->record_count);
     if (!input->again && (!near || !room)) { /* one that waited was named: it stays */
         sessions_count(sessions, STATS_native_ahead_dropped, 1);
         return SESSION_DONE;
@@ -385,7 +383,7 @@ static enum session_result receive_data(struct sessions *sessions, uint32_t lane
     }
     /* What waited was named as received: it is never dropped. */
     if (!input->again) {
-        if (!fates_have_room(sessions, lane, data->record_count) ||
+        if (!session_fates_have_room(sessions, lane, data->record_count) ||
             !share_allows(sessions, session, data->payload.len_bytes)) {
             sessions_count(sessions, STATS_native_over_share, 1);
             return SESSION_DONE;
@@ -423,7 +421,7 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
         }
         return SESSION_DONE;
     }
-    if (!fates_have_room(sessions, lane, 1)) {
+    if (!session_fates_have_room(sessions, lane, 1)) {
         sessions_count(sessions, STATS_native_over_share, 1);
         return SESSION_DONE;
     }
@@ -677,11 +675,11 @@ static void forget_some(struct sessions *sessions, struct instant now)
         if (!known->used || session->state != SESSION_NONE) { continue; }
         if (clock_ms - known->state.active_wall_ms < remember_ms) { continue; }
         if (known->durable_sequence != session->next_sequence - 1) { continue; }
-        if (known->open_item != LANE_NONE || !lane_journal_has_room(sessions->journal)) { continue; }
+        if (known->open_item != LANE_NONE || known->in_flight > 0) { continue; }
+        if (!lane_journal_has_room(sessions->journal)) { return; }
         lane_journal_forget(sessions->journal, lane);
         sessions_count(sessions, STATS_lanes_forgotten, 1);
     }
-    sessions->stats->lanes_known = lane_table_count(sessions->table);
 }
 
 /* What came from a partition without a worker is written down here, before that one's segments go. */
@@ -689,16 +687,20 @@ static void import_some(struct sessions *sessions)
 {
     for (uint32_t i = 0; i < TIMERS_IMPORT_MAX && sessions->importing; i++) {
         if (!lane_journal_has_room(sessions->journal)) { return; }
-        const uint32_t lane = sessions->import_cursor++;
+        const uint32_t lane = sessions->import_cursor;
+        const struct lane *const known = &sessions->lanes[lane];
+        if (sessions->items[lane].import_pending && known->used && known->open_item == LANE_NONE) {
+            if (!lane_journal_touch(sessions->journal, lane, LANE_IMPORTED)) { return; }
+            sessions_count(sessions, STATS_lanes_imported, 1);
+        }
+        sessions->import_cursor++;
         if (sessions->import_cursor == sessions->capacity) { sessions->importing = false; }
-        if (!sessions->items[lane].import_pending || !sessions->lanes[lane].used) { continue; }
-        lane_journal_touch(sessions->journal, lane, LANE_IMPORTED);
-        sessions_count(sessions, STATS_lanes_imported, 1);
     }
 }
 
 void sessions_timers(struct sessions *sessions, struct instant now)
 {
+    sessions->stats->lanes_known = lane_table_count(sessions->table);
     end_some(sessions, now.mono_ns);
     tell_some(sessions);
     if (sessions->importing) { import_some(sessions); }
@@ -721,9 +723,9 @@ bool sessions_are_drained(const struct sessions *sessions)
 static enum status allocate(struct sessions *sessions)
 {
     const struct sessions_options *const options = &sessions->options;
-    sessions->items = aligned_alloc(CACHE_LINE_BYTES,
+    sessions->items = aligned_alloc(CACHE_PAIR_BYTES,
                                     (sessions->capacity * sizeof *sessions->items +
-                                     CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES);
+                                     CACHE_PAIR_BYTES - 1) / CACHE_PAIR_BYTES * CACHE_PAIR_BYTES);
     sessions->waiting = malloc(options->frames_waiting_max * sizeof *sessions->waiting);
     if (sessions->items == NULL || sessions->waiting == NULL) { return STATUS_NO_MEMORY; }
     memset(sessions->items, 0, sessions->capacity * sizeof *sessions->items);

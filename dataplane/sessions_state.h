@@ -13,7 +13,6 @@ enum {
     SESSION_ACK_DELAY_US = 5000,
     SESSION_ACK_PACKETS = 8,          /* unacknowledged: an ACK at once */
     SESSION_AHEAD_MAX = 65536,        /* sequences beyond the next one */
-    SESSION_FATE_RUNS_WAIT = 1024,    /* unconfirmed: new records wait */
     SESSION_FRAGMENTS_MAX = 8,        /* large records being put together, of one worker */
     SESSION_FRAGMENT_CHUNKS_MAX = 4096,
     SESSION_TOLD_AGAIN_MS = 1000,     /* while the log is closed */
@@ -151,6 +150,11 @@ static inline uint32_t session_lane_of(uint64_t id)
 {
     return (uint32_t)(id & ((UINT64_C(1) << SESSION_LANE_BITS) - 1));
 }
+
+/* Whatever fates this many more records get, there are runs for them; else they wait until the
+ * producer has confirmed some. */
+bool session_fates_have_room(const struct sessions *sessions, uint32_t lane,
+                             uint32_t record_count);
 
 /* The session gets an ACK (or what else is due) with the next turn. */
 void session_tell_now(struct sessions *sessions, uint32_t lane);

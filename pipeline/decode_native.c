@@ -14,7 +14,7 @@ bool decode_native(struct bytes record_bytes, struct record_header *headers, str
     const bool good = native_record_decode(record_bytes, found, &record);
     facts->has_topic = good && record.has_topic;
     facts->has_timestamp = good && record.has_timestamp;
-    facts->topic_hash = record.topic;
+    facts->topic_hash = good ? record.topic : 0;
     facts->digest = native_digest(record.body);
     if (!good) {
         out->key = bytes_null();
