@@ -24,12 +24,12 @@ class SimFrames : public testing::Test {
         interface_.netmask = 0xffffff00;
         interface_.mtu_bytes = 1500;
     }
-    struct sim_datagram Datagram(const std::string &payload) const
+    struct sim_datagram Datagram(const char *payload) const
     {
         struct sim_datagram datagram = {};
         datagram.source = kClient;
         datagram.target = {interface_.address, kPort};
-        datagram.payload = bytes_of(payload.data(), payload.size());
+        datagram.payload = bytes_of_text(payload);
         return datagram;
     }
     struct packet Wrapped(const struct sim_datagram &datagram)
@@ -60,7 +60,7 @@ class SimFrames : public testing::Test {
 
 TEST_F(SimFrames, WrapsADatagramThatTheParserTakes)
 {
-    for (const std::string payload : {"", "x", "odd", "four", "a line\nand one more"}) {
+    for (const char *const payload : {"", "x", "odd", "four", "a line\nand one more"}) {
         const struct packet packet = Wrapped(Datagram(payload));
         struct datagram parsed;
 

@@ -28,6 +28,10 @@ constexpr uint64_t kPatienceNs = uint64_t{60} * NS_PER_S;
 struct Place {
     uint32_t partition;
     int64_t offset;
+    bool operator==(const Place &other) const
+    {
+        return partition == other.partition && offset == other.offset;
+    }
     bool operator<(const Place &other) const
     {
         return std::tie(partition, offset) < std::tie(other.partition, other.offset);
@@ -57,6 +61,8 @@ struct NodeFree {
     void operator()(struct sim_network *network) const { sim_network_destroy(network); }
 };
 
+struct Met;
+
 class Box {
   public:
     explicit Box(uint64_t seed) : random_{seed}
@@ -65,6 +71,7 @@ class Box {
         struct sim_node_settings settings = sim_node_defaults(sim_random_next(&random_));
         settings.commit_linger_ns = Between(1, 4) * NS_PER_MS;
         settings.commits_in_flight = static_cast<uint32_t>(Between(1, 8));
+        settings.segment_bytes = uint64_t{64 * 1024} << Between(0, 2);
         node_.reset(sim_node_create(&settings));
 
         network_.reset(sim_network_create(sim_random_next(&random_)));
@@ -78,6 +85,8 @@ class Box {
 
     uint64_t Digest() const { return digest_ ^ sim_node_digest(node_.get()); }
 
+    void AddTo(Met *met) const;
+
     // Trouble, twice or so a crash, then peace until all is settled.
     void Live()
     {
@@ -86,6 +95,7 @@ class Box {
         for (uint64_t life = 0; life < lives && !::testing::Test::HasFatalFailure(); life++) {
             MakeNetworkBad();
             MakeDiskBad();
+            pause_ns_max_ = OneIn(5) ? 100 * NS_PER_US : 2 * NS_PER_MS;
             RunUntil(clock_.mono_ns + Between(1, kTroubleNs / lives), /*sending=*/true);
             if (life + 1 < lives) {
                 Crash();
@@ -184,7 +194,7 @@ class Box {
         }
         sim_network_send(network_.get(), sender->address, target_,
                          bytes_of(payload.data(), payload.size()), clock_.mono_ns);
-        sender->next_ns = clock_.mono_ns + Between(10 * NS_PER_US, 2 * NS_PER_MS);
+        sender->next_ns = clock_.mono_ns + Between(10 * NS_PER_US, pause_ns_max_);
     }
 
     void Deliver()
@@ -363,6 +373,7 @@ class Box {
     std::unique_ptr<struct sim_node, NodeFree> node_;
     std::unique_ptr<struct sim_network, NodeFree> network_;
     std::vector<Sender> senders_;
+    uint64_t pause_ns_max_ = 0; // between two datagrams of one of them
     size_t node_endpoint_ = 0;
     struct sim_address target_ = {};
     std::set<std::string> sent_;
@@ -373,12 +384,67 @@ class Box {
     uint64_t digest_ = 0;
 };
 
-class SimNode : public ::testing::TestWithParam<uint64_t> {
-  protected:
-    static void SetUpTestSuite() { logger_init("sim", LOG_LEVEL_ERROR); }
+// How often each kind of trouble was met over all seeds: one that never comes is not tested.
+struct Met {
+    uint64_t runs;
+    uint64_t records_stored;
+    uint64_t bad_checksums;
+    uint64_t missed;
+    uint64_t lost_at_crash;
+    uint64_t segments_sealed;
+    uint64_t segments_failed;
+    uint64_t segments_starved;
+    uint64_t commits_rewritten;
+    uint64_t offsets_skipped;
+    uint64_t tails_cut;
 };
 
-TEST_P(SimNode, StoresWhatReachedItOnceAndCountsTheRest)
+class SimNodeSeeds : public ::testing::TestWithParam<uint64_t> {
+  protected:
+    static void SetUpTestSuite()
+    {
+        logger_init("sim", LOG_LEVEL_ERROR);
+        met_ = {};
+    }
+    static void TearDownTestSuite()
+    {
+        if (met_.runs < kEnoughRuns) { return; }
+        EXPECT_GT(met_.records_stored, 100 * met_.runs);
+        EXPECT_GT(met_.bad_checksums, 0U);
+        EXPECT_GT(met_.missed, 0U);
+        EXPECT_GT(met_.lost_at_crash, 0U);
+        EXPECT_GT(met_.segments_sealed, met_.runs);
+        EXPECT_GT(met_.segments_failed, 0U);
+        EXPECT_GT(met_.segments_starved, 0U);
+        EXPECT_GT(met_.commits_rewritten, 0U);
+        EXPECT_GT(met_.offsets_skipped, 0U);
+        EXPECT_GT(met_.tails_cut, 0U);
+    }
+
+    static constexpr uint64_t kEnoughRuns = 100;
+    static Met met_;
+};
+Met SimNodeSeeds::met_;
+
+void Box::AddTo(Met *met) const
+{
+    met->runs++;
+    for (size_t i = 0; i < sim_node_partition_count(node_.get()); i++) {
+        const uint64_t *const counters = sim_node_stats(node_.get(), i)->counters;
+        met->records_stored += counters[STATS_records_stored];
+        met->bad_checksums += counters[STATS_frames_udp_bad_checksum];
+        met->lost_at_crash += counters[STATS_records_lost_at_crash];
+        met->segments_sealed += counters[STATS_segments_sealed];
+        met->segments_failed += counters[STATS_segments_failed];
+        met->segments_starved += counters[STATS_segments_starved];
+        met->commits_rewritten += counters[STATS_commits_rewritten];
+    }
+    met->missed += sim_node_missed(node_.get());
+    met->offsets_skipped += sim_node_found(node_.get(), RECOVERY_SKIPPED_OFFSETS);
+    met->tails_cut += sim_node_found(node_.get(), RECOVERY_CUT);
+}
+
+TEST_P(SimNodeSeeds, StoresWhatReachedItOnceAndCountsTheRest)
 {
     SCOPED_TRACE("seed " + std::to_string(GetParam()));
     Box box(GetParam());
@@ -388,9 +454,140 @@ TEST_P(SimNode, StoresWhatReachedItOnceAndCountsTheRest)
     ASSERT_NO_FATAL_FAILURE(again.Live());
 
     EXPECT_EQ(box.Digest(), again.Digest()) << "the same seed went another way";
+    box.AddTo(&met_);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, SimNode, ::testing::ValuesIn(SimSeeds(300)),
+// ------------------------------------------------------------------------ one thing at a time
+
+class SimNode : public testing::Test {
+  protected:
+    void Begin(const struct sim_node_settings &settings, size_t workers)
+    {
+        settings_ = settings;
+        node_.reset(sim_node_create(&settings_));
+        ASSERT_EQ(sim_node_restart(node_.get(), workers, now_), STATUS_OK);
+    }
+    void Send(uint16_t source_port, const std::string &payload)
+    {
+        struct sim_datagram datagram = {};
+        datagram.source = {0xc0000201, source_port};
+        datagram.target = {settings_.interface.address, kLinesPort};
+        datagram.payload = bytes_of(payload.data(), payload.size());
+        sim_node_receive(node_.get(), &datagram);
+    }
+    void Turn(uint64_t ms)
+    {
+        const uint64_t end_ns = now_.mono_ns + ms * NS_PER_MS;
+        while (now_.mono_ns < end_ns) {
+            now_.mono_ns = sim_node_next_ns(node_.get());
+            sim_node_turn(node_.get(), now_);
+        }
+    }
+    void StopAndClose()
+    {
+        sim_node_stop(node_.get());
+        Turn(1000);
+        ASSERT_TRUE(sim_node_is_done(node_.get()));
+        sim_node_close(node_.get());
+    }
+
+    struct instant now_ = {uint64_t{1000} * NS_PER_S, 1'700'000'000'000};
+    struct sim_node_settings settings_ = {};
+    std::unique_ptr<struct sim_node, NodeFree> node_;
+};
+
+TEST_F(SimNode, StopsInOrderAndGoesOnWithoutAGap)
+{
+    Begin(sim_node_defaults(1), 1);
+    Send(1, "one\ntwo");
+    Turn(50);
+    StopAndClose();
+    EXPECT_EQ(sim_node_root(node_.get())->state, uint32_t{ROOT_STATE_STOPPED});
+
+    ASSERT_EQ(sim_node_restart(node_.get(), 1, now_), STATUS_OK);
+    Send(1, "three");
+    Turn(50);
+    StopAndClose();
+
+    EXPECT_EQ(ReadLog(node_.get()), (Stored{{{0, 0}, "one"}, {{0, 1}, "two"}, {{0, 2}, "three"}}));
+}
+
+TEST_F(SimNode, KeepsOrphansOfAStartWithFewerWorkers)
+{
+    Begin(sim_node_defaults(1), 3);
+    for (uint16_t port = 1; port <= 30; port++) { Send(port, std::to_string(port)); }
+    Turn(50);
+    sim_node_crash(node_.get(), SIM_NODE_LOSES_PAGES);
+
+    ASSERT_EQ(sim_node_restart(node_.get(), 1, now_), STATUS_OK);
+
+    EXPECT_EQ(sim_node_partition_count(node_.get()), 3U);
+    EXPECT_EQ(ReadLog(node_.get()).size(), 30U);
+    EXPECT_EQ(sim_node_root(node_.get())->partitions[2].state, uint32_t{ROOT_LOG_ORPHAN});
+}
+
+TEST_F(SimNode, LosesWhatTheDiskDidNotHaveAndBooksIt)
+{
+    Begin(sim_node_defaults(1), 1);
+    sim_disk_hold(sim_node_disk(node_.get()), true);
+    Send(1, "never durable");
+    Turn(50);
+    EXPECT_EQ(sim_node_stats(node_.get(), 0)->records_in_flight, 1U);
+
+    sim_node_crash(node_.get(), SIM_NODE_KEEPS_PAGES);
+    ASSERT_EQ(sim_node_restart(node_.get(), 1, now_), STATUS_OK);
+
+    const uint64_t stored = ReadLog(node_.get()).size();
+    const uint64_t *const counters = sim_node_stats(node_.get(), 0)->counters;
+    EXPECT_EQ(counters[STATS_records_stored], stored);
+    EXPECT_EQ(counters[STATS_records_lost_at_crash], 1 - stored);
+}
+
+TEST_F(SimNode, MissesWhatComesWhileItIsDownOrItsQueueIsFull)
+{
+    struct sim_node_settings settings = sim_node_defaults(1);
+    settings.receive_max = 3;
+    Begin(settings, 1);
+    for (int i = 0; i < 5; i++) { Send(1, "line"); }
+    EXPECT_EQ(sim_node_missed(node_.get()), 2U);
+
+    sim_node_crash(node_.get(), SIM_NODE_KEEPS_PAGES);
+    Send(1, "line");
+
+    EXPECT_EQ(sim_node_missed(node_.get()), 3U);
+    EXPECT_EQ(sim_node_next_ns(node_.get()), UINT64_MAX);
+}
+
+TEST_F(SimNode, RoutesByRulesThatManyNodesShare)
+{
+    struct sim_node_settings settings = sim_node_defaults(1);
+    settings.topics[1] = "payments";
+    settings.topic_count = 2;
+    settings.listeners[0].topic = CONFIG_NO_TOPIC;
+    struct rule_set *const rules = sim_node_rules(
+        &settings, "rules:\n  - { name: pay, when: 'pay', do: { route: payments } }\n"
+                   "default: drop\n");
+    ASSERT_NE(rules, nullptr);
+    settings.rules = rules;
+    Begin(settings, 1);
+
+    Send(1, "pay me\nother");
+    Turn(50);
+    StopAndClose();
+
+    std::vector<std::string> topics;
+    const auto visit = [](void *context, uint32_t, const char *topic,
+                          const struct record_batch_record *) {
+        static_cast<std::vector<std::string> *>(context)->push_back(topic);
+    };
+    EXPECT_EQ(sim_log_read(sim_disk_files(sim_node_disk(node_.get())), visit, &topics), STATUS_OK);
+    EXPECT_EQ(topics, std::vector<std::string>{"payments"});
+    EXPECT_EQ(sim_node_stats(node_.get(), 0)->counters[STATS_records_dropped_by_rule], 1U);
+    node_.reset();
+    rule_set_destroy(rules);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, SimNodeSeeds, ::testing::ValuesIn(SimSeeds(300)),
                          [](const auto &info) { return std::to_string(info.param); });
 
 } // namespace
