@@ -47,11 +47,6 @@ class PathMtu:
             self._candidates = self._candidates[1:]
             self._tries = 0
 
-    def on_too_large(self) -> None:
-        """The own host refused to send it: no second try."""
-        self._tries = PROBES_MAX
-        self.on_lost()
-
     def fall_back(self, now: float) -> None:
         self.proven = SAFE_DATAGRAM_BYTES
         self._begin(now + RAISE_AFTER)

@@ -70,6 +70,7 @@ class Recovery:
             self._paced_at = now
         if self._pace_budget >= size:
             return now
+        self.was_limited = True  # by the pacer, which is no reason to distrust the window (RFC 9002, 7.8)
         return now + max((size - self._pace_budget) / self._pacing_rate(), GRANULARITY)
 
     def on_sent(self, size: int, content: object, now: float, is_mtu_probe: bool = False) -> None:
@@ -95,8 +96,6 @@ class Recovery:
             self._sample_rtt(now - acked[-1].sent_at, ack_delay, now)
         self.largest_acked = max(self.largest_acked, largest)
         lost = self.detect_lost(now)
-        if not self.was_limited:
-            self.was_limited = self.bytes_in_flight + 2 * self.datagram_bytes > self.window
         for packet in acked:
             self._grow(packet)
         self.was_limited = False
