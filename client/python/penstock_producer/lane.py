@@ -53,7 +53,7 @@ class LaneOptions:
     datagram_bytes: int = codec.SAFE_DATAGRAM_BYTES  # the largest to try
     linger: float = 0.005
     begin_again: bool = False  # what LANE_UNKNOWN means: begin it anew, or fail
-    random: random.Random = field(default_factory=random.SystemRandom)
+    dice: random.Random = field(default_factory=random.SystemRandom)
     make_nonce: Callable[[], int] = lambda: secrets.randbits(64) or 1
 
 
@@ -96,6 +96,23 @@ class Run:
     def last(self) -> int:
         return self.end - 1 if self.offset < 0 else self.first
 
+    def continues_in(self, other: "Run") -> bool:
+        """Whether the two, of which this is the lesser, are one run without a hole."""
+        if self.offset < 0 or other.offset < 0:
+            return self.offset == other.offset and other.first <= self.end
+        return self.first == other.first and other.offset <= self.end
+
+
+def _pieces(numbers: list[int], step: int) -> list[tuple[int, int]]:
+    """Ascending numbers as (first, end) of runs in which each is `step` over the one before."""
+    pieces: list[tuple[int, int]] = []
+    for number in numbers:
+        if pieces and pieces[-1][1] == number:
+            pieces[-1] = (pieces[-1][0], number + step)
+        else:
+            pieces.append((number, number + step))
+    return pieces
+
 
 class Lane:
     def __init__(self, options: LaneOptions) -> None:
@@ -134,6 +151,7 @@ class Lane:
         self.accept: codec.Accept | None = None
         self.status = 0
         self.credit = 0
+        self._lost_told = (0, 0)
         self._closing = False
         self._last_polled_at = 0.0
         self._begin_session(0.0)
@@ -178,7 +196,7 @@ class Lane:
     # ---- handshake --------------------------------------------------------------------------
 
     def _jitter(self, seconds: float) -> float:
-        return seconds * self.options.random.uniform(1 - T1_JITTER, 1 + T1_JITTER)
+        return seconds * self.options.dice.uniform(1 - T1_JITTER, 1 + T1_JITTER)
 
     def _set_t1(self, now: float) -> None:
         self._t1_at = now + self._jitter(self._t1)
@@ -260,7 +278,9 @@ class Lane:
         if accept.next > self.end:
             self._fail("the appliance has records of this lane that this producer never sent", accept.next)
             return True
-        if accept.lost_first:
+        lost = (accept.lost_first, accept.lost_last)
+        if accept.lost_first and lost != self._lost_told:
+            self._lost_told = lost
             self._events.append(AcknowledgedLoss(accept.lost_first, accept.lost_last))
         self._open_session(accept, now)
         return True
@@ -296,6 +316,8 @@ class Lane:
         self._fragment_at = 0  # of record `cursor`: these bytes went out
         self._outstanding = sum(len(held.wire) for sequence, held in self._held.items() if sequence < self.cursor)
         self._lost: list[Run] = []  # a heap
+        self._acked_ahead: set[int] = set()  # sequences over `received` that arrived
+        self._acked_chunks: set[int] = set()  # offsets that arrived of record received + 1
         self._ack_number = -1
         self._probes = 0
         self._ping_due = False
@@ -413,16 +435,43 @@ class Lane:
             if ack.credit > self.credit:
                 self._ping_after = PING_MIN
             self.credit, self.status = ack.credit, ack.status
-        self.received = max(self.received, ack.received)
+        self._on_received(max(ack.received, ack.durable))
         self._take_fates(ack)
         acked, lost = self.recovery.on_ack(ack.ranges, ack.ack_delay_us / 1e6, now)
         for packet in acked:
+            if packet.content is not None and packet.content.last > self.received:
+                self._note_ahead(packet.content)
             if packet.is_mtu_probe:
                 self.mtu.on_acked(packet.size)
                 self.recovery.datagram_bytes = self.mtu.proven
         self._queue_lost(lost)
         self._close_if_done(now)
         return True
+
+    def _on_received(self, received: int) -> None:
+        if received > self.received:
+            self.received = received
+            self._acked_chunks.clear()
+            if self._acked_ahead:
+                self._acked_ahead = {sequence for sequence in self._acked_ahead if sequence > received}
+
+    def _note_ahead(self, run: Run) -> None:
+        if run.offset < 0:
+            self._acked_ahead.update(range(max(run.first, self.received + 1), run.end))
+        else:
+            self._acked_chunks.update(range(run.offset, run.end, codec.CHUNK_BYTES))
+
+    def _missing(self, run: Run) -> list[Run]:
+        """What of `run` is not known to have arrived, by this or another packet."""
+        if run.offset < 0:
+            numbers = range(max(run.first, self.received + 1), run.end)
+            pieces = _pieces([n for n in numbers if n not in self._acked_ahead], 1)
+            return [Run(first, end) for first, end in pieces]
+        if run.first <= self.received:
+            return []
+        offsets = range(run.offset, run.end, codec.CHUNK_BYTES)
+        pieces = _pieces([at for at in offsets if at not in self._acked_chunks], codec.CHUNK_BYTES)
+        return [Run(run.first, min(end, run.end), begin) for begin, end in pieces]
 
     def _take_fates(self, ack: codec.Ack) -> None:
         if ack.durable <= self.durable:
@@ -433,7 +482,6 @@ class Lane:
             sequence += count
         self.durable = ack.durable
         self.base = max(self.base, ack.durable + 1)
-        self.received = max(self.received, ack.durable)
         self._ping_after = PING_MIN
         self._ping_at = None
 
@@ -450,8 +498,9 @@ class Lane:
                 self.mtu.on_lost()
                 continue
             self.statistics.packets_lost += 1
-            if packet.content is not None and packet.content.last > self.received:
-                heapq.heappush(self._lost, packet.content)
+            if packet.content is not None:
+                for run in self._missing(packet.content):
+                    heapq.heappush(self._lost, run)
 
     # ---- the ends ---------------------------------------------------------------------------
 
@@ -532,7 +581,7 @@ class Lane:
 
     def _on_session_timers(self, now: float) -> None:
         recovery = self.recovery
-        silent = self._unanswered_since is not None and now - self._unanswered_since >= SILENCE_MAX
+        silent = self._unanswered_since is not None and now >= self._unanswered_since + SILENCE_MAX
         if silent and recovery.pto_count > 0:
             self._reopen(now)
             return
@@ -614,7 +663,8 @@ class Lane:
         if not self._probes:
             return
         number = self.recovery.next_number
-        runs = [p.content for p in self.recovery.in_flight.values() if p.content and p.content.last > self.received]
+        carried = [packet.content for packet in self.recovery.in_flight.values() if packet.content is not None]
+        runs = [run for content in carried[:64] for run in self._missing(content)]
         for run in runs[: self._probes]:
             self._send_run(run, now)
         if self.recovery.next_number == number:
@@ -637,25 +687,26 @@ class Lane:
     def _send_lost(self, now: float) -> bool:
         """One datagram of what was lost; False if nothing of it can or need be sent."""
         while self._lost:
-            run = self._lost[0]
-            if run.last <= self.received:
-                heapq.heappop(self._lost)
-                continue
-            if run.offset >= 0 and run.first > self.received + 1:
+            if self._lost[0].offset >= 0 and self._lost[0].first > self.received + 1:
                 return False  # the appliance collects fragments of its next sequence only
-            heapq.heappop(self._lost)
-            while self._lost and run.offset < 0 and self._lost[0].offset < 0 and self._lost[0].first <= run.end:
-                run = Run(run.first, max(run.end, heapq.heappop(self._lost).end))
-            rest = self._send_run(run, now)
-            for piece in rest:
-                heapq.heappush(self._lost, piece)
-            if len(rest) < 2:
+            run = heapq.heappop(self._lost)
+            while self._lost and run.continues_in(self._lost[0]):
+                run = Run(run.first, max(run.end, heapq.heappop(self._lost).end), run.offset)
+            run, *others = self._missing(run) or [None]
+            for other in others:
+                heapq.heappush(self._lost, other)
+            if run is None:
+                continue
+            number = self.recovery.next_number
+            for rest in self._send_run(run, now):
+                heapq.heappush(self._lost, rest)
+            if self.recovery.next_number > number:
                 return True
         return False
 
     def _send_run(self, run: Run, now: float) -> list[Run]:
-        """Sends again what of `run` fits one datagram; returns the rest. Two pieces: nothing was sent, for its
-        first record has to go in fragments now (the path's MTU shrank)."""
+        """Sends again what of `run` fits one datagram; returns the rest. Nothing, if its first record has to go in
+        fragments now, because the path's MTU shrank."""
         if run.offset >= 0:
             return self._send_fragment(run, now)
         first = max(run.first, self.received + 1)
@@ -670,7 +721,8 @@ class Lane:
         end = first + len(wires)
         if not wires:
             held = self._held[first]
-            return [Run(first, len(held.wire) - held.prefix_bytes, 0), Run(first + 1, run.end)]
+            whole = Run(first, len(held.wire) - held.prefix_bytes, 0)
+            return [whole, Run(first + 1, run.end)] if first + 1 < run.end else [whole]
         self.statistics.records_sent_again += len(wires)
         self._send_data(first, wires, now)
         return [Run(end, run.end)] if end < run.end else []
