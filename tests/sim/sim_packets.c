@@ -205,6 +205,14 @@ struct bytes sim_packets_sent(const struct sim_packets *packets, size_t index)
     return bytes_of(frame->at, frame->len_bytes);
 }
 
+void sim_packets_forget_sent(struct sim_packets *packets)
+{
+    while (queue_count(&packets->sent) > 0) {
+        const struct frame frame = queue_pop(&packets->sent);
+        free(frame.at);
+    }
+}
+
 size_t sim_packets_take_sent(struct sim_packets *packets, void *room, size_t capacity_bytes)
 {
     if (queue_count(&packets->sent) == 0) { return 0; }
