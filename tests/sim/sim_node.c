@@ -462,9 +462,21 @@ uint64_t sim_node_next_ns(const struct sim_node *node)
 
 /* ------------------------------------------------------------------------------------ the end */
 
-static void digest_counters(struct sim_node *node)
+static void digest_partition(struct sim_node *node, const struct root_partition *slot)
 {
+    digest_bytes(node, bytes_of(slot->log_id.bytes, sizeof slot->log_id.bytes));
+    digest_bytes(node, bytes_of(slot->nonce.bytes, sizeof slot->nonce.bytes));
+    digest_add(node, slot->durable_number);
+    digest_add(node, slot->open_segment_number);
+    digest_add(node, slot->state);
+}
+
+/* What the pages say at the end of a life. Not the bytes on disk: commits carry cycle counts. */
+static void digest_pages(struct sim_node *node)
+{
+    digest_add(node, node->root->incarnation);
     for (size_t i = 0; i < node->partitions.count; i++) {
+        digest_partition(node, &node->root->partitions[i]);
         for (size_t k = 0; k < STATS_COUNTER_COUNT; k++) {
             if (strstr(stats_counter_facts[k].name, "cycles") != NULL) { continue; }
             digest_add(node, node->stats[i]->counters[k]);
@@ -525,7 +537,7 @@ void sim_node_crash(struct sim_node *node, enum sim_node_loss loss)
 {
     struct sim_disk *const after = sim_disk_after_crash(node->disk, sim_random_next(&node->random));
     if (node->up) {
-        digest_counters(node);
+        digest_pages(node);
         struct kept_pages *const kept = keep_pages(node);
         drain(node);
         take_down(node);
@@ -554,7 +566,7 @@ bool sim_node_is_done(const struct sim_node *node)
 void sim_node_close(struct sim_node *node)
 {
     assert(sim_node_is_done(node));
-    digest_counters(node);
+    digest_pages(node);
     bool all_durable = true;
     for (size_t i = 0; i < node->seat_count; i++) {
         all_durable = all_durable && node->stats[i]->records_in_flight == 0;

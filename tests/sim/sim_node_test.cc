@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/crc32c.h"
 #include "base/logger.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_log.h"
@@ -297,6 +298,8 @@ class Box {
         Place expected = {UINT32_MAX, 0};
         for (const auto &[place, line] : stored) {
             ASSERT_EQ(sent_.count(line), 1U) << "never sent: " << line;
+            Mix(static_cast<uint64_t>(place.offset));
+            Mix(crc32c(bytes_of(line.data(), line.size())));
             ASSERT_LE(++times[line], allowed_[line]) << "stored too often: " << line;
             if (place.partition != expected.partition) { expected = {place.partition, 0}; }
             gaps += place.offset != expected.offset;
@@ -454,6 +457,7 @@ TEST_P(SimNodeSeeds, StoresWhatReachedItOnceAndCountsTheRest)
     ASSERT_NO_FATAL_FAILURE(again.Live());
 
     EXPECT_EQ(box.Digest(), again.Digest()) << "the same seed went another way";
+    RecordProperty("digest", std::to_string(box.Digest())); // to be compared between builds
     box.AddTo(&met_);
 }
 
@@ -461,6 +465,8 @@ TEST_P(SimNodeSeeds, StoresWhatReachedItOnceAndCountsTheRest)
 
 class SimNode : public testing::Test {
   protected:
+    static void SetUpTestSuite() { logger_init("sim", LOG_LEVEL_ERROR); }
+
     void Begin(const struct sim_node_settings &settings, size_t workers)
     {
         settings_ = settings;
