@@ -77,13 +77,12 @@ static void log_resume_from(struct core_log *log, const struct log_resume *resum
     topic_table_init(&log->topics, resume);
 }
 
-/* The segments that lanes are recovered from. Where there may be lanes and no checkpoint is known:
- * all. */
+/* The segments that lanes are recovered from. Where nobody looked for the checkpoint: all. */
 static uint64_t lane_floor_of(const struct core_log_options *options)
 {
     const struct log_resume *const resume = options->resume;
     if (resume->lane_floor > 0) { return resume->lane_floor; }
-    return resume->lane_checkpoint > 0 || options->lanes_bytes_max > 0 ? 1 : 0;
+    return resume->lane_checkpoint > 0 ? 1 : 0;
 }
 
 enum status core_log_create(const struct core_log_options *options, struct core_log **out)

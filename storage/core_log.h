@@ -120,8 +120,8 @@ struct commit_facts {
     uint64_t rules_epoch;
     uint64_t records;        /* distinct ones; stats' in-flight gauge falls by it when durable */
     uint64_t records_copies; /* extra entries of the same */
-    /* The checkpoint that is complete with this commit: the number of the commit in which it began,
-     * this one's or an earlier one's. 0: none is, the header repeats the last. */
+    /* Lanes count from this commit on (a checkpoint that is complete now began there): this one or
+     * an earlier one. 0: as before. */
     uint64_t lane_checkpoint;
     bool lane_checkpoint_begins; /* with this commit: retention keeps it from then on */
 };

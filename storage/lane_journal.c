@@ -348,6 +348,10 @@ static void advance_checkpoint(struct lane_journal *journal, struct sink *out,
         checkpoint->began = core_log_next_number(journal->options.log);
         checkpoint->began_in = segment;
         facts->lane_checkpoint_begins = true;
+        /* The log's first: no lane stands before it, so it counts from the start. */
+        if (core_log_lane_checkpoint(journal->options.log) == 0) {
+            facts->lane_checkpoint = checkpoint->began;
+        }
     }
     if (!checkpoint->running) { return; }
 

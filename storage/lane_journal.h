@@ -7,7 +7,8 @@
  *          once that one is complete, and goes over all lanes of the table, a slice of bounded size
  *          a commit. The commit that completes it, and all later ones, name in their header
  *          (lane_checkpoint) the number of the commit in which it began: recovery needs the lanes'
- *          entries from that commit on, and nothing before it.
+ *          entries from that commit on, and nothing before it. A log's first one is named at once,
+ *          as there are no lanes before it.
  * Owns     Its arrays; no allocation after create, which touches every page. Log and table are
  *          borrowed.
  * Cost     A record that goes on where the lane's last one ended touches the lane (two lines) and

@@ -6,6 +6,7 @@
 
 #include "base/endian.h"
 #include "base/invariant.h"
+#include "storage/lane_resume.h"
 
 struct pool_run {
     struct lane_fates fates;
@@ -253,6 +254,32 @@ void lane_table_remove(struct lane_table *table, uint32_t index)
     lane->used = false;
     table->free_lanes[table->options.lanes_max - table->count] = index;
     table->count--;
+}
+
+static enum status lane_restore(struct lane_table *table, const struct lane_resume *resume)
+{
+    struct lane_state state = resume->state;
+    state.last_sequence = state.confirmed;
+    const uint32_t index = lane_table_add(table, &state);
+    if (index == LANE_NONE) { return STATUS_FULL; }
+    for (size_t i = 0; i < resume->run_count; i++) {
+        const struct lane_fates fates = resume->runs[i];
+        if (!lane_fates_append(table, index, fates.fate, fates.count)) { return STATUS_FULL; }
+    }
+    struct lane *const lane = &table->lanes[index];
+    assert(lane->state.last_sequence == resume->state.last_sequence);
+    lane->durable_sequence = lane->state.last_sequence;
+    return STATUS_OK;
+}
+
+enum status lane_table_restore(struct lane_table *table, const struct lane_resume_set *set)
+{
+    assert(table->count == 0);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < set->count; i++) {
+        status = lane_restore(table, &set->lanes[i]);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------------------- life cycle */

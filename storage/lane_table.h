@@ -88,6 +88,11 @@ uint32_t lane_table_add(struct lane_table *table, const struct lane_state *state
 /* Forgets it. It must not have an open item, nor one in flight: asserted. */
 void lane_table_remove(struct lane_table *table, uint32_t lane);
 
+/* Into an empty table: all lanes of a set, as durable. STATUS_FULL: they do not fit. */
+struct lane_resume_set;
+MUST_CHECK enum status lane_table_restore(struct lane_table *table,
+                                          const struct lane_resume_set *set);
+
 /* The array itself, lane_table_capacity() long: hot. */
 struct lane *lane_table_lanes(struct lane_table *table);
 

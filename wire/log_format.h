@@ -137,8 +137,8 @@ struct commit_header {
     int64_t wall_ms;
     uint64_t rules_epoch;
     uint64_t position;
-    /* The commit in which the last complete checkpoint of the lanes began: at most `number`. 0:
-     * none yet, the lanes' entries count from the oldest segment on. */
+    /* The lanes' entries count from this commit on, at most `number`: the last complete checkpoint
+     * of them began there. 0: the log has none. */
     uint64_t lane_checkpoint;
 };
 

@@ -89,6 +89,21 @@ class LaneJournal : public ::testing::Test {
         lane_journal_submitted(journal_, number);
         return number;
     }
+    // The first commit in segment `number`; `lanes` are added just before it.
+    uint64_t CloseUntilSegment(uint64_t number, uint8_t lanes)
+    {
+        uint64_t last = 0;
+        while (core_log_open_segment_number(rig_->log) < number) {
+            last = Close(1);
+            Settle();
+            // A begin that no submit follows rolls, if it has to.
+            struct commit_draft draft;
+            for (int i = 0; i < 2000 && rig_->Begin(&draft) != STATUS_OK; i++) { Turn(); }
+        }
+        for (uint8_t i = 0; i < lanes; i++) { Add(i, 20 + i); }
+        EXPECT_GT(last, 0U);
+        return Close(1);
+    }
     void Turn()
     {
         uint32_t lanes[4];
@@ -306,8 +321,8 @@ TEST_F(LaneJournal, WithoutLanesACheckpointIsCompleteAtOnce)
 
 TEST_F(LaneJournal, SpreadsACheckpointOverCommitsAndNamesItOnceItIsComplete)
 {
-    for (uint8_t i = 0; i < 7; i++) { Add(i, 20 + i); } // three a slice
-    const uint64_t began = Close(1);
+    const uint64_t first = Close(1);
+    const uint64_t began = CloseUntilSegment(2, 7); // three a slice
     Close(1);
     const uint64_t completed = Close(1);
     const uint64_t later = Close(1);
@@ -321,10 +336,21 @@ TEST_F(LaneJournal, SpreadsACheckpointOverCommitsAndNamesItOnceItIsComplete)
         }
     }
     EXPECT_EQ(sequences, (std::vector<uint64_t>{20, 21, 22, 23, 24, 25, 26}));
-    EXPECT_EQ(Commit(completed - 1).header.lane_checkpoint, 0U);
+    EXPECT_EQ(Commit(completed - 1).header.lane_checkpoint, first);
     EXPECT_EQ(Commit(completed).header.lane_checkpoint, began);
     EXPECT_EQ(Commit(later).header.lane_checkpoint, began);
     EXPECT_TRUE(Commit(later).lanes.empty());
+}
+
+TEST_F(LaneJournal, ALogsFirstCheckpointIsNamedAtOnceAsThereIsNothingBeforeIt)
+{
+    for (uint8_t i = 0; i < 7; i++) { Add(i); }
+    const uint64_t first = Close(1);
+    Settle();
+
+    EXPECT_EQ(Commit(first).header.lane_checkpoint, first);
+    EXPECT_EQ(Commit(first).lanes.size(), 3U);
+    EXPECT_EQ(rig_->root->partitions[LogRig::kPartition].lane_floor, 1U);
 }
 
 TEST_F(LaneJournal, ACheckpointHoldsTheLaneAsItIsBehindItsCommit)
@@ -383,13 +409,10 @@ TEST_F(LaneJournal, EverySegmentBeginsACheckpointOfItsOwn)
 
 TEST_F(LaneJournal, PublishesTheSegmentFromWhichLanesAreRecoveredOnceTheCheckpointIsDurable)
 {
-    for (uint8_t i = 0; i < 7; i++) { Add(i); }
     const struct root_partition &slot = rig_->root->partitions[LogRig::kPartition];
-    EXPECT_EQ(slot.lane_floor, 1U) << "no checkpoint yet: nothing may go";
-    while (rig_->Walk().segments.size() < 2) {
-        Close(1);
-        Settle();
-    }
+    EXPECT_EQ(slot.lane_floor, 0U) << "there are no lanes";
+    CloseUntilSegment(2, 7);
+    Settle();
 
     EXPECT_EQ(slot.lane_floor, 1U) << "the second segment's is not complete";
     Close(1);
