@@ -69,10 +69,8 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
     ack.durable = 0; /* native_ack_end sets it */
     ack.fates_first = sessions->lanes[lane].state.confirmed + 1;
     ack.credit_bytes = sessions->credit_bytes;
-    ack.ack_delay_us =
-        (uint32_t)((now.mono_ns - session->largest_received_ns) / NS_PER_US);
-    ack.range_count =
-        (uint32_t)packet_window_ranges(&session->window, ranges, NATIVE_RANGES_MAX);
+    ack.ack_delay_us = (uint32_t)((now.mono_ns - session->largest_received_ns) / NS_PER_US);
+    ack.range_count = (uint32_t)packet_window_ranges(&session->window, ranges, NATIVE_RANGES_MAX);
     for (uint32_t i = 0; i < ack.range_count; i++) {
         ack.ranges[i] = (struct native_range){ranges[i].first, ranges[i].last};
     }

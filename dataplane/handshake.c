@@ -38,8 +38,7 @@ void handshake_reject(struct sessions *sessions, size_t port, const struct udp_p
     sessions_count(sessions, STATS_native_rejects, 1);
     if (!room_for(sessions, port, path, NATIVE_REJECT_BYTES, &room)) { return; }
     uint8_t *const at = room.at + udp_path_headers_bytes(path);
-    send(sessions, port, path, &room,
-         native_encode_reject(at, NATIVE_REJECT_BYTES, token, reject));
+    send(sessions, port, path, &room, native_encode_reject(at, NATIVE_REJECT_BYTES, token, reject));
 }
 
 void handshake_versions(struct sessions *sessions, const struct session_input *input,
@@ -136,8 +135,8 @@ static void redirect(const struct opening *opening, uint32_t home)
     const struct udp_flow flow = udp_path_inbound(opening->path);
     struct native_reject reject = {.code = NATIVE_REJECT_REDIRECT, .partition = home};
     uint16_t source_port = 0;
-    if (steering_find_source_port(sessions->steerings[opening->input->port], &flow,
-                                  (uint16_t)home, &source_port)) {
+    if (steering_find_source_port(sessions->steerings[opening->input->port], &flow, (uint16_t)home,
+                                  &source_port)) {
         reject.source_port = source_port;
     }
     handshake_reject(opening->sessions, opening->input->port, opening->path, opening->nonce,
@@ -235,7 +234,8 @@ static void note_in_log(const struct opening *opening, const struct resume *resu
     assert(touched); /* asked for, as is the room for what is skipped */
     (void)touched;
     if (resume->skip > 0) {
-        const bool skipped = lane_journal_skip(sessions->journal, opening->lane, (uint32_t)resume->skip);
+        const bool skipped =
+            lane_journal_skip(sessions->journal, opening->lane, (uint32_t)resume->skip);
         assert(skipped); /* asked for */
         (void)skipped;
         session->next_sequence += resume->skip;

@@ -3,17 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/config.h"
 #include "base/invariant.h"
-#include "base/crc32c.h"
-
-static uint32_t lane_home_of_new(const struct lane_key *key, uint32_t worker_count)
-{
-    return crc32c(bytes_of(key, sizeof *key)) % worker_count;
-}
+#include "storage/lane_handover.h"
 
 /* Sorted by key when `sorted`; few lanes live away from where their hash says, mostly none. */
 struct lane_homes {
     uint32_t worker_count;
+    uint32_t workers[CONFIG_WORKERS_MAX]; /* partitions that have one */
     bool sorted;
     size_t count;
     size_t capacity;
@@ -34,10 +31,11 @@ static int away_compare(const void *left, const void *right)
 
 enum status lane_homes_create(uint32_t worker_count, struct lane_homes **out)
 {
-    assert(worker_count > 0);
+    assert(worker_count > 0 && worker_count <= CONFIG_WORKERS_MAX);
     struct lane_homes *const homes = calloc(1, sizeof *homes);
     if (homes == NULL) { return STATUS_NO_MEMORY; }
     homes->worker_count = worker_count;
+    for (uint32_t i = 0; i < worker_count; i++) { homes->workers[i] = i; }
     homes->sorted = true;
     *out = homes;
     return STATUS_OK;
@@ -53,7 +51,9 @@ void lane_homes_destroy(struct lane_homes *homes)
 enum status lane_homes_add(struct lane_homes *homes, const struct lane_key *key, uint32_t partition)
 {
     assert(partition < homes->worker_count);
-    if (lane_home_of_new(key, homes->worker_count) == partition) { return STATUS_OK; }
+    if (lane_home_of_new(key, homes->workers, homes->worker_count) == partition) {
+        return STATUS_OK;
+    }
     if (homes->count == homes->capacity) {
         const size_t capacity = homes->capacity == 0 ? 1024 : homes->capacity * 2;
         struct lane_away *const items = realloc(homes->items, capacity * sizeof *items);
@@ -68,9 +68,7 @@ enum status lane_homes_add(struct lane_homes *homes, const struct lane_key *key,
 
 void lane_homes_seal(struct lane_homes *homes)
 {
-    if (homes->count > 0) {
-        qsort(homes->items, homes->count, sizeof *homes->items, away_compare);
-    }
+    if (homes->count > 0) { qsort(homes->items, homes->count, sizeof *homes->items, away_compare); }
     homes->sorted = true;
 }
 
@@ -79,8 +77,9 @@ uint32_t lane_homes_find(const struct lane_homes *homes, const struct lane_key *
     assert_hot(homes->sorted);
     const struct lane_away wanted = {*key, 0};
     const struct lane_away *const away =
-        homes->count == 0 ? NULL
-                          : bsearch(&wanted, homes->items, homes->count, sizeof *homes->items,
-                                    away_compare);
-    return away != NULL ? away->partition : lane_home_of_new(key, homes->worker_count);
+        homes->count == 0
+            ? NULL
+            : bsearch(&wanted, homes->items, homes->count, sizeof *homes->items, away_compare);
+    return away != NULL ? away->partition
+                        : lane_home_of_new(key, homes->workers, homes->worker_count);
 }

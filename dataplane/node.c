@@ -60,8 +60,8 @@ struct node {
     struct steward *steward;
     struct listeners listeners;
     struct seat_native native; /* homes NULL: no listener speaks the native protocol */
-    int signals;  /* signalfd: SIGTERM and SIGINT ask for a stop */
-    int doorbell; /* eventfd: a worker's disk rings it when something became durable */
+    int signals;               /* signalfd: SIGTERM and SIGINT ask for a stop */
+    int doorbell;              /* eventfd: a worker's disk rings it when something became durable */
     struct control_socket *control;
     struct core *cores;
     size_t core_count;
@@ -154,13 +154,14 @@ static enum status create_native(struct node *node)
     uint8_t secret[64];
     if (!config_has_protocol(node->config, CONFIG_PROTOCOL_NATIVE)) { return STATUS_OK; }
     enum status status = entropy_fill(secret, sizeof secret);
-    if (status == STATUS_OK) { status = seat_native_init(&node->native, node->config, secret); }
+    if (status == STATUS_OK) {
+        status = seat_native_init(&node->native, node->config, &node->logs.partitions, secret);
+    }
     explicit_bzero(secret, sizeof secret);
     if (status != STATUS_OK) {
         log_error("the native protocol cannot be set up: %s", status_text(status));
         return status;
     }
-    lane_homes_seal(node->native.homes);
     return STATUS_OK;
 }
 

@@ -50,6 +50,30 @@ static enum status open_paths(struct node_logs *logs, const struct config *confi
 
 /* --------------------------------------------------------------------------------- findings */
 
+static void on_lanes_found(void *context, uint32_t partition, enum lane_finding finding,
+                           uint64_t number, uint64_t value, uint64_t other)
+{
+    (void)context;
+    static const char consequence[] =
+        "lanes may be older than their producers know; they are told which records may be lost";
+    switch (finding) {
+    case LANES_MISSING_SEGMENT:
+        log_error("part-%04u: segments before %016" PRIx64
+                  " are missing that hold lanes from commit %" PRIu64 " on: %s",
+                  partition, number, value, consequence);
+        return;
+    case LANES_UNREADABLE:
+        log_error("part-%04u: segment %016" PRIx64 " cannot be read from byte %" PRIu64
+                  " to byte %" PRIu64 " (0: its end), where lanes may stand: %s",
+                  partition, number, value, other, consequence);
+        return;
+    case LANES_GAPS:
+        log_error("part-%04u: of %" PRIu64 " lanes the fates of some records are not known",
+                  partition, value);
+        return;
+    }
+}
+
 static void on_found(void *context, uint32_t partition, enum recovery_finding finding,
                      uint64_t number, uint64_t value, uint64_t other)
 {
@@ -153,6 +177,9 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
             .root_survived = runtime->root_survived,
             .worker_count = config->workers.count,
             .report = {.found = on_found, .context = NULL},
+            .lane_report = {.found = on_lanes_found, .context = NULL},
+            .remember_ns =
+                config_has_protocol(config, CONFIG_PROTOCOL_NATIVE) ? config->lanes.remember_ns : 0,
             .stats_page = open_stats_page,
             .fresh_id = random_id,
             .context = &opening,

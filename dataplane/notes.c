@@ -11,7 +11,7 @@ enum { LINES_A_WINDOW = 10 };
 
 #define IPV4_BYTES(address)                                                                        \
     (unsigned)((address) >> 24 & 255), (unsigned)((address) >> 16 & 255),                          \
-        (unsigned)((address) >> 8 & 255), (unsigned)((address) & 255)
+        (unsigned)((address) >> 8 & 255), (unsigned)((address)&255)
 
 static void write_note(const struct note *note)
 {

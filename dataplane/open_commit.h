@@ -57,8 +57,9 @@ struct open_commit {
     uint64_t linger_ns;
     uint64_t arrival_width_ns;
 
-    uint64_t began_ns; /* when its oldest record was received, or the first lane was noted; 0: empty */
-    uint64_t records;  /* distinct ones */
+    uint64_t
+        began_ns; /* when its oldest record was received, or the first lane was noted; 0: empty */
+    uint64_t records; /* distinct ones */
     uint64_t copies;
     bool full; /* a record, or its lane, did not fit: nothing more before it is closed */
     struct arrivals arrivals;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "storage/lane_handover.h"
 
 enum {
     INDEX_GRACE_NS = 1 * NS_PER_S,
@@ -103,6 +104,7 @@ static void fill_slots(const struct partitions *partitions,
         slot->nonce = resume->predecessor_nonce;
         slot->durable_number = resume->next_commit_number - 1;
         slot->open_segment_number = 0;
+        slot->lane_floor = i < options->worker_count ? resume->lane_floor : 0;
         slot->why = STATUS_OK;
         slot->state = i < options->worker_count ? ROOT_LOG_OPEN : ROOT_LOG_ORPHAN;
     }
@@ -171,6 +173,53 @@ static enum status open_stats(struct partitions *partitions,
     return STATUS_OK;
 }
 
+/* ------------------------------------------------------------------------------------ lanes */
+
+/* A lane clock never goes back nor jumps (sessions.h): the youngest lane says where it stands. */
+static int64_t forget_before_ms(const struct partitions *partitions, uint64_t remember_ns)
+{
+    int64_t youngest_ms = INT64_MIN;
+    for (size_t i = 0; i < partitions->count; i++) {
+        const struct lane_resume_set *const set = &partitions->items[i].lanes;
+        for (size_t j = 0; j < set->count; j++) {
+            const int64_t active_ms = set->lanes[j].state.active_wall_ms;
+            if (active_ms > youngest_ms) { youngest_ms = active_ms; }
+        }
+    }
+    const int64_t remember_ms = (int64_t)(remember_ns / NS_PER_MS);
+    return youngest_ms < INT64_MIN + remember_ms ? INT64_MIN : youngest_ms - remember_ms;
+}
+
+static enum status recover_lanes(struct partitions *partitions,
+                                 const struct partitions_options *options)
+{
+    struct lane_handover_partition homes[ROOT_PARTITIONS_MAX];
+    if (options->remember_ns == 0) { return STATUS_OK; }
+    for (size_t i = 0; i < partitions->count; i++) {
+        struct partition *const item = &partitions->items[i];
+        const enum status status = lane_recovery_run(
+            options->files, (uint32_t)i, &options->lane_report, item->resume, &item->lanes);
+        if (status != STATUS_OK) {
+            log_error("part-%04zu: its lanes cannot be recovered: %s", i, status_text(status));
+            return status;
+        }
+        homes[i] = (struct lane_handover_partition){&item->lanes, i < options->worker_count};
+    }
+    struct lane_handover done;
+    const enum status status = lane_handover_run(
+        homes, partitions->count, forget_before_ms(partitions, options->remember_ns), &done);
+    if (status != STATUS_OK) {
+        log_error("lanes cannot be given their homes: %s", status_text(status));
+        return status;
+    }
+    if (done.moved + done.forgotten > 0) {
+        log_notice("%" PRIu64 " lanes moved from partitions without a worker to others, %" PRIu64
+                   " were silent for too long",
+                   done.moved, done.forgotten);
+    }
+    return STATUS_OK;
+}
+
 /* ------------------------------------------------------------------------------- life cycle */
 
 enum status partitions_open(struct partitions *partitions, const struct partitions_options *options)
@@ -185,6 +234,7 @@ enum status partitions_open(struct partitions *partitions, const struct partitio
     }
     if (status == STATUS_OK) { status = settle_identities(partitions, options); }
     if (status == STATUS_OK) { status = open_stats(partitions, options); }
+    if (status == STATUS_OK) { status = recover_lanes(partitions, options); }
     if (status != STATUS_OK) {
         partitions_close(partitions);
         return status;
@@ -196,6 +246,7 @@ enum status partitions_open(struct partitions *partitions, const struct partitio
 void partitions_close(struct partitions *partitions)
 {
     for (size_t i = 0; i < partitions->count; i++) {
+        lane_resume_set_deinit(&partitions->items[i].lanes);
         free(partitions->items[i].resume);
         partitions->items[i].resume = NULL;
     }

@@ -16,6 +16,8 @@
 #include "base/config.h"
 #include "base/status.h"
 #include "storage/files.h"
+#include "storage/lane_recovery.h"
+#include "storage/lane_resume.h"
 #include "storage/log_resume.h"
 #include "storage/recovery.h"
 #include "storage/retention.h"
@@ -28,6 +30,7 @@ BEGIN_C_DECLS
 struct partition {
     struct log_resume *resume;
     struct stats_page *stats;
+    struct lane_resume_set lanes; /* that live here from now on */
 };
 
 struct partitions {
@@ -42,6 +45,8 @@ struct partitions_options {
     bool root_survived; /* the page is of an earlier start: its slots are a witness */
     size_t worker_count;
     struct recovery_report report;
+    struct lane_recovery_report lane_report;
+    uint64_t remember_ns; /* lanes.remember; 0: lanes are left alone (no listener takes them) */
     /* The page of a partition, as an earlier start left it or new; `*survived` tells which. */
     enum status (*stats_page)(void *context, uint32_t partition, struct stats_page **out,
                               bool *survived);

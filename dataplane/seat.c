@@ -1,5 +1,8 @@
 #include "dataplane/seat.h"
 
+#include <inttypes.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/endian.h"
 #include "base/logger.h"
@@ -58,6 +61,18 @@ static uint64_t derive(const struct siphash_key *key, uint64_t purpose, uint64_t
     return siphash24(key, bytes_of(bytes, sizeof bytes));
 }
 
+static enum status restore_lanes(struct seat *seat, const struct seat_options *options)
+{
+    const struct lane_resume_set *const set = &options->partition->lanes;
+    const enum status status = lane_table_restore(seat->lanes, set);
+    if (status != STATUS_OK) {
+        log_error("part-%04zu: %zu lanes are remembered, and do not fit: raise lanes.max (%" PRIu32
+                  ")",
+                  options->index, set->count, options->config->lanes.max);
+    }
+    return status;
+}
+
 static enum status create_lanes(struct seat *seat, const struct seat_options *options)
 {
     const size_t entry_bytes = (size_t)config_lanes_bytes(options->config);
@@ -72,6 +87,7 @@ static enum status create_lanes(struct seat *seat, const struct seat_options *op
     };
     assert(table.lane_runs_max >= NATIVE_RECORDS_MAX);
     enum status status = lane_table_create(&table, &seat->lanes);
+    if (status == STATUS_OK) { status = restore_lanes(seat, options); }
     if (status != STATUS_OK) { return status; }
     const struct lane_journal_options journal = {
         .log = seat->log,
@@ -162,12 +178,24 @@ void seat_deinit(struct seat *seat)
 }
 
 enum status seat_native_init(struct seat_native *native, const struct config *config,
-                             const uint8_t entropy[64])
+                             const struct partitions *partitions, const uint8_t entropy[64])
 {
     topic_hashes_init(&native->topics, config);
     memcpy(&native->cookie_key, entropy, sizeof native->cookie_key);
     memcpy(&native->key, entropy + sizeof native->cookie_key, sizeof native->key);
-    return lane_homes_create((uint32_t)config->workers.count, &native->homes);
+    enum status status = lane_homes_create((uint32_t)config->workers.count, &native->homes);
+    for (size_t i = 0; i < config->workers.count; i++) {
+        const struct lane_resume_set *const set = &partitions->items[i].lanes;
+        for (size_t j = 0; status == STATUS_OK && j < set->count; j++) {
+            status = lane_homes_add(native->homes, &set->lanes[j].state.key, (uint32_t)i);
+        }
+    }
+    if (status != STATUS_OK) {
+        seat_native_deinit(native);
+        return status;
+    }
+    lane_homes_seal(native->homes);
+    return STATUS_OK;
 }
 
 void seat_native_deinit(struct seat_native *native)
@@ -175,4 +203,3 @@ void seat_native_deinit(struct seat_native *native)
     lane_homes_destroy(native->homes);
     native->homes = NULL;
 }
-

@@ -42,8 +42,10 @@ struct seat_native {
     struct lane_homes *homes;
 };
 
-/* `entropy`: 64 bytes that nobody can guess (the simulator's may). */
+/* `partitions` says where known lanes live. `entropy`: 64 bytes that nobody can guess (the
+ * simulator's may). */
 MUST_CHECK enum status seat_native_init(struct seat_native *native, const struct config *config,
+                                        const struct partitions *partitions,
                                         const uint8_t entropy[64]);
 void seat_native_deinit(struct seat_native *native);
 

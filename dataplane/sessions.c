@@ -7,13 +7,13 @@
 #include "dataplane/sessions_state.h"
 
 enum {
-    TIMERS_SESSIONS_MAX = 64,  /* ends looked at in one call */
-    TIMERS_FORGET_MAX = 8,     /* lanes looked at in one call */
-    TIMERS_IMPORT_MAX = 64,    /* … */
-    TIMERS_TELL_MAX = 256,     /* … */
-    WAITING_LANE_MIN = 8,      /* frames that a lane may keep waiting however short they are */
+    TIMERS_SESSIONS_MAX = 64, /* ends looked at in one call */
+    TIMERS_FORGET_MAX = 8,    /* lanes looked at in one call */
+    TIMERS_IMPORT_MAX = 64,   /* … */
+    TIMERS_TELL_MAX = 256,    /* … */
+    WAITING_LANE_MIN = 8,     /* frames that a lane may keep waiting however short they are */
     COMMIT_SHARE_MIN_BYTES = 8 * NATIVE_DATAGRAM_BYTES_BASE,
-    RUNS_PENDING_MAX = 512,    /* fates of records that are decoded and not yet appended */
+    RUNS_PENDING_MAX = 512, /* fates of records that are decoded and not yet appended */
 };
 
 static const uint64_t tick_ns = 100 * NS_PER_MS;
@@ -258,8 +258,8 @@ static void fragment_put(struct fragment_buffer *buffer, const struct native_dat
 {
     memcpy(buffer->at + data->fragment_offset, data->payload.at, data->payload.len_bytes);
     const size_t first = data->fragment_offset / NATIVE_FRAGMENT_CHUNK_BYTES;
-    const size_t count = (data->payload.len_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) /
-                         NATIVE_FRAGMENT_CHUNK_BYTES;
+    const size_t count =
+        (data->payload.len_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
     for (size_t chunk = first; chunk < first + count; chunk++) {
         const uint64_t bit = UINT64_C(1) << (chunk % 64);
         if (buffer->chunks[chunk / 64] & bit) { continue; }
@@ -294,7 +294,9 @@ static bool packet_arrived(struct sessions *sessions, uint32_t lane, uint64_t nu
 {
     struct session *const session = &sessions->items[lane];
     const enum packet_window_result result = packet_window_add(&session->window, number);
-    if (session->window.largest == number) { session->largest_received_ns = input->received.mono_ns; }
+    if (session->window.largest == number) {
+        session->largest_received_ns = input->received.mono_ns;
+    }
     if (session->unacked < UINT8_MAX) { session->unacked++; }
     if (session->unacked >= SESSION_ACK_PACKETS) {
         session_tell_now(sessions, lane);
@@ -432,8 +434,7 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
         return SESSION_RECORDS;
     }
 
-    struct fragment_buffer *const buffer =
-        fragment_buffer_for(sessions, lane, data->record_bytes);
+    struct fragment_buffer *const buffer = fragment_buffer_for(sessions, lane, data->record_bytes);
     if (buffer == NULL || !share_allows(sessions, session, data->payload.len_bytes)) {
         sessions_count(sessions, STATS_native_over_share, 1);
         return SESSION_DONE;
@@ -469,7 +470,8 @@ bool sessions_next_record(struct sessions *sessions, struct session_records *rec
     return true;
 }
 
-static void receive_close(struct sessions *sessions, uint32_t lane, const struct native_close *close)
+static void receive_close(struct sessions *sessions, uint32_t lane,
+                          const struct native_close *close)
 {
     lane_fates_confirm(sessions->table, lane, close->confirmed);
     (void)acknowledge_send_close(sessions, lane, (enum native_close_reason)close->reason);
@@ -484,13 +486,14 @@ static enum session_result receive_in_session(struct sessions *sessions,
                                               struct session_records *out)
 {
     const uint32_t lane = session_lane_of(datagram->token);
-    struct session *const session =
-        lane < sessions->capacity ? &sessions->items[lane] : NULL;
+    struct session *const session = lane < sessions->capacity ? &sessions->items[lane] : NULL;
     if (session == NULL || session->id != datagram->token || session->state != SESSION_LIVE ||
         !udp_path_equal(&session->path, path)) {
         sessions_count(sessions, STATS_native_unknown_session, 1);
         const struct native_reject reject = {.code = NATIVE_REJECT_SESSION_UNKNOWN};
-        if (!input->again) { handshake_reject(sessions, input->port, path, datagram->token, &reject); }
+        if (!input->again) {
+            handshake_reject(sessions, input->port, path, datagram->token, &reject);
+        }
         return SESSION_DONE;
     }
     session->heard_ns = input->received.mono_ns;
@@ -506,9 +509,7 @@ static enum session_result receive_in_session(struct sessions *sessions,
         lane_fates_confirm(sessions->table, lane, data->confirmed);
         ready_check(sessions, lane);
     }
-    if (datagram->type == NATIVE_DATA) {
-        return receive_data(sessions, lane, input, data, out);
-    }
+    if (datagram->type == NATIVE_DATA) { return receive_data(sessions, lane, input, data, out); }
     if (datagram->type == NATIVE_FRAGMENT) {
         return receive_fragment(sessions, lane, input, data, out);
     }
@@ -539,9 +540,7 @@ enum session_result sessions_receive(struct sessions *sessions, const struct ses
 
     switch (datagram.type) {
     case NATIVE_HELLO: handshake_hello(sessions, input, &path, datagram.token); break;
-    case NATIVE_OPEN:
-        handshake_open(sessions, input, &path, datagram.token, &datagram.open);
-        break;
+    case NATIVE_OPEN: handshake_open(sessions, input, &path, datagram.token, &datagram.open); break;
     case NATIVE_DATA:
     case NATIVE_FRAGMENT:
     case NATIVE_PING:
@@ -590,18 +589,19 @@ void sessions_pressure(struct sessions *sessions, const struct session_pressure 
     /* Twice what fits in flight, so that the disk has work while ACKs travel; half a commit's
      * worth once commits are behind. */
     const uint64_t budget_bytes = options->commit_bytes * options->commits_in_flight_max;
-    const uint64_t share_bytes = (pressure->held ? options->commit_bytes / 2 : 2 * budget_bytes) / active;
+    const uint64_t share_bytes =
+        (pressure->held ? options->commit_bytes / 2 : 2 * budget_bytes) / active;
     const bool closed = pressure->closed_why != STATUS_OK || sessions->draining;
     const bool was_closed = sessions->credit_bytes == 0;
     sessions->credit_bytes =
-        closed ? 0
-               : clamp_bytes(share_bytes, SESSION_CREDIT_MIN_BYTES, SESSION_CREDIT_MAX_BYTES);
-    sessions->commit_share_bytes = clamp_bytes(4 * options->commit_bytes / active,
-                                               COMMIT_SHARE_MIN_BYTES, UINT32_MAX / 2);
+        closed ? 0 : clamp_bytes(share_bytes, SESSION_CREDIT_MIN_BYTES, SESSION_CREDIT_MAX_BYTES);
+    sessions->commit_share_bytes =
+        clamp_bytes(4 * options->commit_bytes / active, COMMIT_SHARE_MIN_BYTES, UINT32_MAX / 2);
     sessions->status = status_of(sessions, pressure);
     sessions->stats->lane_credit_bytes = sessions->credit_bytes;
 
-    const bool again = closed && now.mono_ns - sessions->told_ns >= SESSION_TOLD_AGAIN_MS * NS_PER_MS;
+    const bool again =
+        closed && now.mono_ns - sessions->told_ns >= SESSION_TOLD_AGAIN_MS * NS_PER_MS;
     if (closed != was_closed || again) {
         sessions->told_ns = now.mono_ns;
         sessions->tell_cursor = 0;
@@ -643,8 +643,7 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
 
 int64_t sessions_lane_clock_ms(const struct sessions *sessions, struct instant now)
 {
-    return sessions->lane_clock_ms +
-           (int64_t)((now.mono_ns - sessions->lane_clock_ns) / NS_PER_MS);
+    return sessions->lane_clock_ms + (int64_t)((now.mono_ns - sessions->lane_clock_ns) / NS_PER_MS);
 }
 
 static void end_some(struct sessions *sessions, uint64_t now_ns)
@@ -682,7 +681,8 @@ static void forget_some(struct sessions *sessions, struct instant now)
     }
 }
 
-/* What came from a partition without a worker is written down here, before that one's segments go. */
+/* What came from a partition without a worker is written down here, before that one's segments go.
+ */
 static void import_some(struct sessions *sessions)
 {
     for (uint32_t i = 0; i < TIMERS_IMPORT_MAX && sessions->importing; i++) {
@@ -723,9 +723,9 @@ bool sessions_are_drained(const struct sessions *sessions)
 static enum status allocate(struct sessions *sessions)
 {
     const struct sessions_options *const options = &sessions->options;
-    sessions->items = aligned_alloc(CACHE_PAIR_BYTES,
-                                    (sessions->capacity * sizeof *sessions->items +
-                                     CACHE_PAIR_BYTES - 1) / CACHE_PAIR_BYTES * CACHE_PAIR_BYTES);
+    sessions->items = aligned_alloc(
+        CACHE_PAIR_BYTES, (sessions->capacity * sizeof *sessions->items + CACHE_PAIR_BYTES - 1) /
+                              CACHE_PAIR_BYTES * CACHE_PAIR_BYTES);
     sessions->waiting = malloc(options->frames_waiting_max * sizeof *sessions->waiting);
     if (sessions->items == NULL || sessions->waiting == NULL) { return STATUS_NO_MEMORY; }
     memset(sessions->items, 0, sessions->capacity * sizeof *sessions->items);
@@ -761,7 +761,9 @@ static void init_items(struct sessions *sessions)
         session->next_sequence = known->state.last_sequence + 1;
         session->import_pending = known->imported;
         if (known->imported) { sessions->importing = true; }
-        if (known->state.active_wall_ms > youngest_ms) { youngest_ms = known->state.active_wall_ms; }
+        if (known->state.active_wall_ms > youngest_ms) {
+            youngest_ms = known->state.active_wall_ms;
+        }
     }
     const struct instant now = sessions->options.now;
     sessions->lane_clock_ms = youngest_ms != INT64_MIN ? youngest_ms : now.wall_ms;

@@ -1,11 +1,10 @@
 /* sessions.h - the appliance's side of the native protocol, of one worker.
  *
- * Purpose  From a datagram to what the worker has to do about it (records to take, a frame to keep),
- *          and from durable commits to ACKs. docs/protocol.md, section 6, is its table.
- *          Three files: sessions.c what producers send, handshake.c how a session comes to be,
- *          acknowledge.c what it is told.
- * Owns     One session a lane of the table, the frames that wait for a gap to fill, the buffers in
- *          which large records are put together. All of it is allocated, and touched, at create.
+ * Purpose  From a datagram to what the worker has to do about it (records to take, a frame to
+ * keep), and from durable commits to ACKs. docs/protocol.md, section 6, is its table. Three files:
+ * sessions.c what producers send, handshake.c how a session comes to be, acknowledge.c what it is
+ * told. Owns     One session a lane of the table, the frames that wait for a gap to fill, the
+ * buffers in which large records are put together. All of it is allocated, and touched, at create.
  * Threads  The worker's own; stats are the worker's page. Time comes in as an argument.
  * Trust    Every byte of a datagram is a stranger's. Before a cookie came back nothing is kept and
  *          no answer is longer than its question. */
@@ -41,10 +40,11 @@ struct sessions_options {
     struct lane_table *table;
     struct lane_journal *journal;
     const struct lane_homes *homes;
-    const struct cookie_key *cookie_key;     /* the node's: the same on every worker */
-    struct siphash_key session_key;          /* the worker's: session numbers come from it */
+    const struct cookie_key *cookie_key;       /* the node's: the same on every worker */
+    struct siphash_key session_key;            /* the worker's: session numbers come from it */
     const struct interface *const *interfaces; /* by port; copied */
-    const struct steering *const *steerings; /* by port, copied; NULL: the device's hash is not known */
+    const struct steering *const
+        *steerings; /* by port, copied; NULL: the device's hash is not known */
     size_t port_count;
     struct outbox *outbox;
     struct stats_page *stats;
@@ -53,8 +53,8 @@ struct sessions_options {
     uint64_t incarnation;
     uint32_t frames_waiting_max; /* kept until a gap fills, over all lanes */
     uint32_t max_record_bytes;
-    uint16_t datagram_bytes; /* the largest UDP payload that every port takes */
-    uint64_t commit_bytes;   /* of one commit, and how many of them may be in flight: */
+    uint16_t datagram_bytes;        /* the largest UDP payload that every port takes */
+    uint64_t commit_bytes;          /* of one commit, and how many of them may be in flight: */
     uint32_t commits_in_flight_max; /* credit is made of these */
     uint64_t takeover_after_ns;
     uint64_t session_timeout_ns;
@@ -89,10 +89,10 @@ enum session_result {
 /* Records to be taken, in order, from one datagram or one record put together. */
 struct session_records {
     uint32_t lane;
-    uint32_t left;       /* records not yet taken */
-    struct bytes bytes;  /* of DATA: with length prefixes */
-    uint16_t fragment;   /* the buffer that holds the one record, or SESSION_FRAGMENT_NONE */
-    bool too_large;      /* it is refused, and `bytes` is empty */
+    uint32_t left;      /* records not yet taken */
+    struct bytes bytes; /* of DATA: with length prefixes */
+    uint16_t fragment;  /* the buffer that holds the one record, or SESSION_FRAGMENT_NONE */
+    bool too_large;     /* it is refused, and `bytes` is empty */
 };
 
 enum session_result sessions_receive(struct sessions *sessions, const struct session_input *input,
@@ -119,7 +119,7 @@ int64_t sessions_lane_clock_ms(const struct sessions *sessions, struct instant n
 /* What the log is like, for credit and status: once a turn of the timers. */
 struct session_pressure {
     enum status closed_why; /* STATUS_OK: open */
-    bool held; /* no frames are taken, because commits are behind */
+    bool held;              /* no frames are taken, because commits are behind */
 };
 void sessions_pressure(struct sessions *sessions, const struct session_pressure *pressure,
                        struct instant now);

@@ -9,13 +9,13 @@
 BEGIN_C_DECLS
 
 enum {
-    SESSION_LANE_BITS = 24,           /* of a session's number: the lane's index */
+    SESSION_LANE_BITS = 24, /* of a session's number: the lane's index */
     SESSION_ACK_DELAY_US = 5000,
-    SESSION_ACK_PACKETS = 8,          /* unacknowledged: an ACK at once */
-    SESSION_AHEAD_MAX = 65536,        /* sequences beyond the next one */
-    SESSION_FRAGMENTS_MAX = 8,        /* large records being put together, of one worker */
+    SESSION_ACK_PACKETS = 8,   /* unacknowledged: an ACK at once */
+    SESSION_AHEAD_MAX = 65536, /* sequences beyond the next one */
+    SESSION_FRAGMENTS_MAX = 8, /* large records being put together, of one worker */
     SESSION_FRAGMENT_CHUNKS_MAX = 4096,
-    SESSION_TOLD_AGAIN_MS = 1000,     /* while the log is closed */
+    SESSION_TOLD_AGAIN_MS = 1000, /* while the log is closed */
     SESSION_CREDIT_MIN_BYTES = 4 * NATIVE_DATAGRAM_BYTES_BASE,
     SESSION_CREDIT_MAX_BYTES = 64 << 20,
 };
@@ -46,7 +46,7 @@ struct session {
     bool told_closed;  /* with the last ACK: credit was 0 */
     bool accept_due;
     bool close_due;
-    bool import_pending; /* came from another partition, and no commit of ours says so yet */
+    bool import_pending;  /* came from another partition, and no commit of ours says so yet */
     uint32_t taken_bytes; /* of the open commit `taken_commit` */
     uint32_t active_tick;
     uint64_t taken_commit;
@@ -153,8 +153,7 @@ static inline uint32_t session_lane_of(uint64_t id)
 
 /* Whatever fates this many more records get, there are runs for them; else they wait until the
  * producer has confirmed some. */
-bool session_fates_have_room(const struct sessions *sessions, uint32_t lane,
-                             uint32_t record_count);
+bool session_fates_have_room(const struct sessions *sessions, uint32_t lane, uint32_t record_count);
 
 /* The session gets an ACK (or what else is due) with the next turn. */
 void session_tell_now(struct sessions *sessions, uint32_t lane);

@@ -19,7 +19,7 @@ enum {
     TIMER_PERIOD_NS = 1 * NS_PER_MS,
     NEIGHBOUR_PERIOD_NS = 100 * NS_PER_MS,
     FAREWELL_NS = 1 * NS_PER_S, /* for the CLOSEs of a worker that stops */
-    UDP_OVERHEAD_BYTES = 28, /* IPv4 and UDP headers */
+    UDP_OVERHEAD_BYTES = 28,    /* IPv4 and UDP headers */
     FRAGMENTS_MAX = 64,         /* records put together, in the open commit */
 };
 
@@ -287,8 +287,7 @@ static void decode_native_record(struct worker *worker, struct bytes bytes)
     struct origin *const origin = &worker->origins[worker->record_count];
     struct record *const record = record_push(worker, worker->burst.native_listener);
     struct decoded_native facts;
-    const bool good =
-        decode_native(bytes, worker->headers + worker->header_count, record, &facts);
+    const bool good = decode_native(bytes, worker->headers + worker->header_count, record, &facts);
     worker->header_count += record->header_count;
     *origin = (struct origin){
         .lane = records->lane,
@@ -446,9 +445,8 @@ static void note_fate(struct worker *worker, const struct origin *origin, uint8_
                       struct lane_place place)
 {
     const uint32_t digest = fate == NATIVE_TOO_LARGE ? 0 : origin->digest;
-    const bool noted =
-        lane_journal_record(worker->journal, origin->lane, fate, place, digest,
-                            sessions_lane_clock_ms(worker->sessions, worker->now));
+    const bool noted = lane_journal_record(worker->journal, origin->lane, fate, place, digest,
+                                           sessions_lane_clock_ms(worker->sessions, worker->now));
     assert(noted); /* sessions take no more than there is room for */
     (void)noted;
     if (origin->fragment == SESSION_FRAGMENT_NONE) { return; }
@@ -499,8 +497,8 @@ static bool append_native(struct worker *worker, size_t index)
         return true;
     }
     worker->stats->records_in_flight--;
-    count(worker,
-          fate == NATIVE_DROPPED ? STATS_records_dropped_by_rule : refusal_counter(fate), 1);
+    count(worker, fate == NATIVE_DROPPED ? STATS_records_dropped_by_rule : refusal_counter(fate),
+          1);
     return true;
 }
 
@@ -809,7 +807,9 @@ enum status worker_create(const struct worker_options *options, struct worker **
     outbox_init(&worker->outbox, packets, options->port_count);
 
     enum status status = open_commit_of(worker, options);
-    if (status == STATUS_OK && options->native != NULL) { status = create_sessions(worker, options); }
+    if (status == STATUS_OK && options->native != NULL) {
+        status = create_sessions(worker, options);
+    }
     if (status == STATUS_OK) { status = rule_scratch_create(options->rules, &worker->scratch); }
     if (status != STATUS_OK) {
         worker_destroy(worker);

@@ -31,7 +31,7 @@ struct record {
     const struct record_header *headers; /* header_count of them; NULL when there are none */
     uint16_t header_count;
     uint16_t listener; /* index in the configuration */
-    int32_t topic;     /* that its producer named, or RECORD_NO_TOPIC: stands in for the listener's */
+    int32_t topic; /* that its producer named, or RECORD_NO_TOPIC: stands in for the listener's */
 };
 
 END_C_DECLS

@@ -269,6 +269,7 @@ static enum status lane_restore(struct lane_table *table, const struct lane_resu
     struct lane *const lane = &table->lanes[index];
     assert(lane->state.last_sequence == resume->state.last_sequence);
     lane->durable_sequence = lane->state.last_sequence;
+    lane->imported = resume->imported;
     return STATUS_OK;
 }
 

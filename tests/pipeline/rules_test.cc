@@ -31,6 +31,7 @@ struct verdict Judge(const Loaded &loaded, const Record &record)
         headers.push_back({bytes_of_text(name.c_str()), bytes_of_text(value.c_str())});
     }
     struct record in = {};
+    in.topic = RECORD_NO_TOPIC;
     in.value =
         record.value_is_null ? bytes_null() : bytes_of(record.value.data(), record.value.size());
     in.key = record.key == nullptr ? bytes_null() : bytes_of_text(record.key);
@@ -116,6 +117,7 @@ TEST(Rules, JudgeEachRecordOfABurstByItself)
     ASSERT_EQ(rule_scratch_create(loaded.rules.get(), &scratch), STATUS_OK);
     const RuleScratch owner(scratch);
     struct record records[3] = {};
+    for (struct record &record : records) { record.topic = RECORD_NO_TOPIC; }
     records[0].value = bytes_of_text("GET /healthz");
     records[1].value = bytes_of_text("nothing");
     records[2].value = bytes_of_text("svc=payments");

@@ -226,6 +226,17 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
     digest_add(node, other);
 }
 
+static void on_lanes_found(void *context, uint32_t partition, enum lane_finding finding,
+                           uint64_t number, uint64_t value, uint64_t other)
+{
+    struct sim_node *const node = context;
+    digest_add(node, partition);
+    digest_add(node, (uint64_t)finding);
+    digest_add(node, number);
+    digest_add(node, value);
+    digest_add(node, other);
+}
+
 static enum status recover(struct sim_node *node, struct instant now)
 {
     const struct partitions_options options = {
@@ -234,6 +245,8 @@ static enum status recover(struct sim_node *node, struct instant now)
         .root_survived = node->pages_survive,
         .worker_count = node->config.workers.count,
         .report = {on_found, node},
+        .lane_report = {on_lanes_found, node},
+        .remember_ns = node->config.lanes.remember_ns,
         .stats_page = open_stats_page,
         .fresh_id = fresh_id,
         .context = node,
