@@ -388,12 +388,22 @@ static enum status sim_remove(void *self, const char *name)
     return STATUS_OK;
 }
 
+/* Readers come and go while the writer has the file open. */
+static bool sim_is_open_twice(const struct sim_disk *disk, int handle)
+{
+    for (int i = 0; i < FILES_MAX; i++) {
+        if (i != handle && disk->handles[i] == disk->handles[handle]) { return true; }
+    }
+    return false;
+}
+
 static void sim_close(void *self, int handle)
 {
     struct sim_disk *const disk = self;
     assert(handle >= 0 && handle < FILES_MAX);
     assert(disk->handles[handle] != NULL);
-    for (size_t i = 0; i < disk->flight_count; i++) {
+    const bool last = !sim_is_open_twice(disk, handle);
+    for (size_t i = 0; last && i < disk->flight_count; i++) {
         assert(disk->flights[i].file != disk->handles[handle] && "closed with writes in flight");
     }
     disk->handles[handle] = NULL;
