@@ -615,7 +615,7 @@ class Lives {
     struct recovery_witness witness_ = {};
     std::vector<Stored> durable_;
 
-    static constexpr uint64_t RETAINED_BYTES = 3 * 256 * 1024;
+    static constexpr uint64_t RETAINED_BYTES = 256 * 1024;
     const bool retains_ = seed_ % 5 < 2;
     uint64_t first_segment_ = 0;
     struct lane_resume_set lanes_ = {};
