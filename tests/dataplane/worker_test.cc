@@ -117,6 +117,7 @@ class WorkerTest : public testing::Test {
                                              .incarnation = 1,
                                              .commits_in_flight_max = 4,
                                              .commit_bytes_max = kCommitBytes,
+                                             .lanes_bytes_max = 0,
                                              .commit_records_max = 4096,
                                              .idle_watermark_ns = 0,
                                              .segment_age_ns = 0};
