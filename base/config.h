@@ -24,6 +24,7 @@ enum config_polling {
 enum config_protocol {
     CONFIG_PROTOCOL_LINES,
     CONFIG_PROTOCOL_SYSLOG,
+    CONFIG_PROTOCOL_NATIVE,
 };
 
 enum config_syslog_value {
@@ -110,6 +111,14 @@ struct config {
         uint64_t retain_age_ns; /* 0: no limit */
     } storage;
 
+    struct { /* of the native protocol (docs/protocol.md); of one worker where it matters */
+        uint32_t max;
+        uint64_t remember_ns;
+        uint64_t takeover_after_ns;
+        uint64_t session_timeout_ns;
+        uint64_t max_record_bytes; /* as written: config_max_record_bytes is what holds */
+    } lanes;
+
     struct {
         struct config_endpoint kafka;     /* where to listen */
         struct config_endpoint advertise; /* host NULL: the address the client came to */
@@ -128,6 +137,16 @@ struct config *config_load_text(const char *text, size_t len_bytes, const char *
                                 struct diagnostics *diagnostics);
 /* NULL is fine. */
 void config_destroy(struct config *config);
+
+/* The largest record of the native protocol: lanes.max_record, or less where commits are smaller
+ * than its default needs. */
+uint64_t config_max_record_bytes(const struct config *config);
+
+/* Bytes of each commit that lanes may take beside storage.commit.bytes of records: 0 where no
+ * listener speaks the native protocol. */
+uint64_t config_lanes_bytes(const struct config *config);
+
+bool config_has_protocol(const struct config *config, enum config_protocol protocol);
 
 /* Index in config->topics, CONFIG_NO_TOPIC when there is none of that name. */
 int32_t config_topic_find(const struct config *config, const char *name);

@@ -5,12 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/units.h"
 
 enum {
-    CONFIG_SEGMENT_COMMITS_MIN = 4, /* below, headers and footers are most of a segment */
-    CONFIG_RING_COMMITS_SPARE = 2,  /* one being filled, and one for a reader to still find */
-    CONFIG_RETAIN_SEGMENTS_MIN = 2, /* the open one and one to remove */
+    CONFIG_SEGMENT_COMMITS_MIN = 4,       /* below, headers and footers are most of a segment */
+    CONFIG_RING_COMMITS_SPARE = 2,        /* one being filled, and one for a reader to still find */
+    CONFIG_RETAIN_SEGMENTS_MIN = 2,       /* the open one and one to remove */
+    CONFIG_RECORD_SPARE_BYTES = 64 << 10, /* of a commit, beside its largest record */
 };
 
 struct checking {
@@ -180,6 +182,31 @@ static void check_topics_differ(const struct checking *checking)
     }
 }
 
+/* A native record names its topic by this (docs/protocol.md, 4.5). */
+static uint32_t topic_hash(const char *name)
+{
+    const uint32_t hash = crc32c(bytes_of_text(name));
+    return hash == 0 ? 1 : hash;
+}
+
+static void check_topic_hashes_differ(const struct checking *checking)
+{
+    const struct config_topic *const topics = checking->config->topics;
+    for (size_t i = 0; i < checking->config->topic_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (topics[i].name == NULL || topics[j].name == NULL) { continue; }
+            if (strcmp(topics[i].name, topics[j].name) == 0) { continue; } /* said above */
+            if (topic_hash(topics[i].name) != topic_hash(topics[j].name)) { continue; }
+            diagnostics_error(
+                checking->diagnostics,
+                place_below(item_node(checking, "topics", i), (const char *const[]){"name", NULL}),
+                "topics '%s' and '%s' have the same CRC-32C, by which native producers name a "
+                "topic; rename one",
+                topics[i].name, topics[j].name);
+        }
+    }
+}
+
 static void check_listener_port_differs(const struct checking *checking, size_t index)
 {
     const struct config_listener *const listeners = checking->config->listeners;
@@ -204,9 +231,9 @@ static void check_listeners(const struct checking *checking)
         check_listener_port_differs(checking, i);
 
         if (value != NULL && protocol != NULL && protocol->kind == YAML_SCALAR &&
-            strcmp(protocol->text, "lines") == 0) {
+            strcmp(protocol->text, "syslog") != 0) {
             diagnostics_error(checking->diagnostics, value->place,
-                              "'value' is for syslog; a line is stored as it came");
+                              "'value' is for syslog; other records are stored as they came");
         }
         if (node->kind == YAML_MAP && yaml_map_get(node, "topic") == NULL &&
             yaml_map_get(checking->root, "rules") == NULL) {
@@ -219,17 +246,44 @@ static void check_listeners(const struct checking *checking)
 
 /* ---- storage and serve --------------------------------------------------------------- */
 
+static const char *lanes_words(const struct config *config)
+{
+    return config_lanes_bytes(config) > 0 ? " and a quarter for lanes" : "";
+}
+
 static void check_segment_holds_commits(const struct checking *checking)
 {
     const uint64_t commit_bytes = checking->config->storage.commit_bytes;
-    const uint64_t least_bytes = commit_bytes * CONFIG_SEGMENT_COMMITS_MIN;
+    const uint64_t least_bytes =
+        (commit_bytes + config_lanes_bytes(checking->config)) * CONFIG_SEGMENT_COMMITS_MIN;
     char least[UNITS_TEXT_BYTES];
     if (commit_bytes == 0 || checking->config->storage.segment_bytes == 0) { return; }
     if (checking->config->storage.segment_bytes >= least_bytes) { return; }
     diagnostics_error(checking->diagnostics, place_of(checking, "storage", "segment"),
-                      "a segment holds at least %d commits of 'commit.bytes': %s or more",
-                      CONFIG_SEGMENT_COMMITS_MIN,
+                      "a segment holds at least %d commits of 'commit.bytes'%s: %s or more",
+                      CONFIG_SEGMENT_COMMITS_MIN, lanes_words(checking->config),
                       units_format_size(least_bytes, least, sizeof least));
+}
+
+uint64_t config_record_room(uint64_t commit_bytes)
+{
+    return commit_bytes >= 2 * CONFIG_RECORD_SPARE_BYTES ? commit_bytes - CONFIG_RECORD_SPARE_BYTES
+                                                         : commit_bytes / 2;
+}
+
+static void check_commit_holds_record(const struct checking *checking)
+{
+    const uint64_t commit_bytes = checking->config->storage.commit_bytes;
+    const uint64_t most_bytes = config_record_room(commit_bytes);
+    const struct yaml_node *const lanes = yaml_map_get(checking->root, "lanes");
+    char most[UNITS_TEXT_BYTES];
+    if (commit_bytes == 0 || lanes == NULL) { return; }
+    if (lanes->kind != YAML_MAP || yaml_map_get(lanes, "max_record") == NULL) { return; }
+    if (checking->config->lanes.max_record_bytes <= most_bytes) { return; }
+    diagnostics_error(checking->diagnostics, place_of(checking, "lanes", "max_record"),
+                      "a commit holds its largest record and 64 KiB: at most %s with this "
+                      "'storage.commit.bytes'",
+                      units_format_size(most_bytes, most, sizeof most));
 }
 
 static void check_ring_holds_commits(const struct checking *checking)
@@ -237,13 +291,14 @@ static void check_ring_holds_commits(const struct checking *checking)
     const struct config *const config = checking->config;
     const uint64_t commits = config->storage.commits_in_flight + CONFIG_RING_COMMITS_SPARE;
     const uint64_t least_commits = commits < 4 ? 4 : commits;
-    const uint64_t least_bytes = config->storage.commit_bytes * least_commits;
+    const uint64_t least_bytes =
+        (config->storage.commit_bytes + config_lanes_bytes(config)) * least_commits;
     char least[UNITS_TEXT_BYTES];
     if (config->storage.commits_in_flight == 0 || config->storage.commit_bytes == 0) { return; }
     if (config->storage.ring_bytes == 0 || config->storage.ring_bytes >= least_bytes) { return; }
     diagnostics_error(checking->diagnostics, place_of(checking, "storage", "ring"),
-                      "a ring holds at least %" PRIu64 " commits of 'commit.bytes': %s or more",
-                      least_commits, units_format_size(least_bytes, least, sizeof least));
+                      "a ring holds at least %" PRIu64 " commits of 'commit.bytes'%s: %s or more",
+                      least_commits, lanes_words(config), units_format_size(least_bytes, least, sizeof least));
 }
 
 static void check_retention_leaves_room(const struct checking *checking)
@@ -282,8 +337,10 @@ void config_check(const struct config *config, const struct yaml_node *root,
     check_cores_exist(&checking);
     check_ports(&checking);
     check_topics_differ(&checking);
+    check_topic_hashes_differ(&checking);
     check_listeners(&checking);
     check_segment_holds_commits(&checking);
+    check_commit_holds_record(&checking);
     check_ring_holds_commits(&checking);
     check_retention_leaves_room(&checking);
     check_serve_endpoints_differ(&checking);

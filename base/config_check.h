@@ -13,4 +13,7 @@ BEGIN_C_DECLS
 void config_check(const struct config *config, const struct yaml_node *root,
                   struct diagnostics *diagnostics);
 
+/* The largest record that commits of this size leave room for. */
+uint64_t config_record_room(uint64_t commit_bytes);
+
 END_C_DECLS

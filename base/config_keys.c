@@ -46,7 +46,8 @@ static const char *const polling_choices[] = {
 static const char *const protocol_choices[] = {
     [CONFIG_PROTOCOL_LINES] = "lines",
     [CONFIG_PROTOCOL_SYSLOG] = "syslog",
-    [CONFIG_PROTOCOL_SYSLOG + 1] = NULL,
+    [CONFIG_PROTOCOL_NATIVE] = "native",
+    [CONFIG_PROTOCOL_NATIVE + 1] = NULL,
 };
 
 static const char *const syslog_value_choices[] = {
@@ -113,8 +114,9 @@ static const struct config_key keys[] = {
     {{"listeners", "list of sections", "1", "64", "-", "UDP ports that records are taken from."},
      IN_CONFIG(listeners),
      .list = &listener_list},
-    {{"listeners[].protocol", "lines or syslog", "", "", "-",
-      "`lines`: a record a line. `syslog`: a record a datagram, RFC 5424 or RFC 3164."},
+    {{"listeners[].protocol", "lines, syslog or native", "", "", "-",
+      "`lines`: a record a line. `syslog`: a record a datagram, RFC 5424 or RFC 3164. `native`: "
+      "acknowledged, exactly once (docs/protocol.md)."},
      IN_LISTENER(protocol),
      config_read_choice,
      .choices = protocol_choices},
@@ -177,6 +179,30 @@ static const struct config_key keys[] = {
      IN_CONFIG(storage.retain_age_ns),
      config_read_duration},
 
+    {{"lanes", "section", "", "", "", "Producers' lanes of the native protocol."}},
+    {{"lanes.max", "integer", "1", "4000000", "100000",
+      "Lanes that one worker remembers; when they are full, new ones are refused. About 700 bytes "
+      "of memory each."},
+     IN_CONFIG(lanes.max),
+     config_read_integer32},
+    {{"lanes.remember", "duration", "1m", "36500d", "7d",
+      "A lane is forgotten this long after its last record: until then a producer that comes back "
+      "goes on exactly where it was."},
+     IN_CONFIG(lanes.remember_ns),
+     config_read_duration},
+    {{"lanes.takeover_after", "duration", "100ms", "1h", "3s",
+      "How long a lane must be silent before another address may take it over."},
+     IN_CONFIG(lanes.takeover_after_ns),
+     config_read_duration},
+    {{"lanes.session_timeout", "duration", "1s", "1h", "60s",
+      "A session ends after this long without a datagram; its lane is remembered."},
+     IN_CONFIG(lanes.session_timeout_ns),
+     config_read_duration},
+    {{"lanes.max_record", "size", "1KiB", "4032KiB", "900KiB",
+      "Largest record. A commit holds it and 64 KiB; without it, smaller commits make it smaller."},
+     IN_CONFIG(lanes.max_record_bytes),
+     config_read_size},
+
     {{"serve", "section", "", "", "", "The Kafka face and the admin page (penstock-serve)."}},
     {{"serve.kafka", "host:port", "", "", "0.0.0.0:9092", "Where consumers connect."},
      IN_CONFIG(serve.kafka),
@@ -224,11 +250,9 @@ static const struct {
     const char *path;
     const char *value;
 } for_later[] = {
-    {"listeners[].protocol", "native"},
     {"listeners[].security", NULL},
     {"topics[].retain", NULL},
     {"topics[].compression", NULL},
-    {"lanes", NULL},
     {"storage.segment_age", NULL},
 };
 

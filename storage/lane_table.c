@@ -24,6 +24,7 @@ struct lane_table {
     uint32_t count;
     uint32_t end;      /* lanes from here on were never used */
     uint32_t free_run; /* head of the pool's free runs */
+    uint32_t free_count;
     uint32_t slot_mask;
     struct lane *lanes;
     struct pool_run *pool;
@@ -118,12 +119,14 @@ static uint32_t pool_take(struct lane_table *table, struct lane_fates fates)
     const uint32_t index = table->free_run;
     struct pool_run *const run = &table->pool[index];
     table->free_run = run->next;
+    table->free_count--;
     *run = (struct pool_run){fates, LANE_NONE};
     return index;
 }
 
 static void pool_give_back(struct lane_table *table, uint32_t index)
 {
+    table->free_count++;
     table->pool[index].next = table->free_run;
     table->free_run = index;
 }
@@ -266,6 +269,7 @@ static enum status lane_restore(struct lane_table *table, const struct lane_resu
     struct lane *const lane = &table->lanes[index];
     assert(lane->state.last_sequence == resume->state.last_sequence);
     lane->durable_sequence = lane->state.last_sequence;
+    lane->imported = resume->imported;
     return STATUS_OK;
 }
 
@@ -284,6 +288,8 @@ enum status lane_table_restore(struct lane_table *table, const struct lane_resum
 uint32_t lane_table_capacity(const struct lane_table *table) { return table->options.lanes_max; }
 
 uint32_t lane_table_count(const struct lane_table *table) { return table->count; }
+
+uint32_t lane_table_pool_free(const struct lane_table *table) { return table->free_count; }
 
 uint32_t lane_table_lane_runs_max(const struct lane_table *table)
 {

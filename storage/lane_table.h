@@ -50,6 +50,7 @@ struct lane {
     uint32_t pool_head; /* the runs between, oldest first; LANE_NONE: none */
     uint32_t pool_tail;
     bool used;
+    bool imported; /* restored from a partition without a worker: to be noted in our log */
 };
 static_assert(sizeof(struct lane_state) == LANE_LINE_BYTES, "one line");
 static_assert(sizeof(struct lane) == 2 * LANE_LINE_BYTES, "two lines");
@@ -72,6 +73,8 @@ void lane_table_destroy(struct lane_table *table);
 uint32_t lane_table_capacity(const struct lane_table *table);
 uint32_t lane_table_count(const struct lane_table *table);
 uint32_t lane_table_lane_runs_max(const struct lane_table *table);
+/* Runs that the pool still has. */
+uint32_t lane_table_pool_free(const struct lane_table *table);
 /* Lanes from this index on were never used. */
 uint32_t lane_table_end(const struct lane_table *table);
 

@@ -22,6 +22,7 @@ struct log_resume {
     struct log_id log_id;
     uint32_t partition;
     uint32_t leader_epoch;
+    uint64_t incarnation;         /* the highest that is known to have written here; 0: none */
     uint64_t next_segment_number; /* above every number that the log can have given */
     uint64_t next_commit_number;
     struct log_id predecessor_nonce; /* all zero: a new log */

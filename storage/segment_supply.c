@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/entropy.h"
 #include "base/mapped_file.h"
+#include "base/random.h"
 #include "wire/log_format.h"
 
 /* One log's two hand-over places. `ready` and `returned` are each written by both sides, in turn:
@@ -43,7 +44,7 @@ struct segment_supply {
     size_t expiry_count;
     size_t expiry_capacity;
     bool seeded;
-    uint64_t random;
+    struct random random;
 };
 
 /* ------------------------------------------------------------------------------------ making */
@@ -51,12 +52,9 @@ struct segment_supply {
 /* False when the kernel gives no entropy yet: tried again like any other trouble. */
 static bool supply_nonce(struct segment_supply *supply, struct log_id *out)
 {
-    if (!supply->seeded) {
-        return getrandom(out->bytes, sizeof out->bytes, 0) == (ssize_t)sizeof out->bytes;
-    }
-    for (size_t i = 0; i < sizeof out->bytes; i++) { /* a linear congruence is random enough here */
-        supply->random = supply->random * 6364136223846793005U + 1442695040888963407U;
-        out->bytes[i] = (uint8_t)(supply->random >> 56);
+    if (!supply->seeded) { return entropy_fill(out->bytes, sizeof out->bytes) == STATUS_OK; }
+    for (size_t i = 0; i < sizeof out->bytes; i++) {
+        out->bytes[i] = (uint8_t)random_u64(&supply->random);
     }
     return true;
 }
@@ -70,9 +68,19 @@ static void supply_index_path(const struct segment_supply *supply, uint32_t part
     assert(len > 0 && len < PATH_MAX); /* segment_supply_create refused longer directories */
 }
 
+static enum status supply_create_index(const struct segment_supply *supply, uint32_t partition,
+                                       uint64_t number, size_t size_bytes, struct mapped_file *out)
+{
+    if (supply->options.runtime == NULL) { return mapped_file_create_private(size_bytes, out); }
+    char path[PATH_MAX];
+    supply_index_path(supply, partition, number, path);
+    return mapped_file_create(path, size_bytes, out);
+}
+
 static void supply_remove_index(const struct segment_supply *supply, uint32_t partition,
                                 uint64_t number)
 {
+    if (supply->options.runtime == NULL) { return; }
     char path[PATH_MAX];
     supply_index_path(supply, partition, number, path);
     (void)unlink(path); /* memory of a tmpfs; the next start sweeps what stays */
@@ -114,10 +122,9 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     }
     if (status != STATUS_OK) { return status; }
 
-    char path[PATH_MAX];
     struct mapped_file index;
-    supply_index_path(supply, log->partition, segment.number, path);
-    status = mapped_file_create(path, segment.index_size_bytes, &index);
+    status = supply_create_index(supply, log->partition, segment.number, segment.index_size_bytes,
+                                 &index);
     if (status != STATUS_OK) {
         files_close(supply->options.files, segment.file);
         supply_remove_segment(supply, log->partition, segment.number);
@@ -243,7 +250,10 @@ enum status segment_supply_create(const struct segment_supply_options *options,
     assert(options->log_count > 0);
     assert(options->index_entries > 0);
     assert(options->segment_bytes % LOG_BLOCK_BYTES == 0);
-    if (strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) { return STATUS_INVALID; }
+    if (options->runtime != NULL &&
+        strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) {
+        return STATUS_INVALID;
+    }
 
     struct segment_supply *const supply = calloc(1, sizeof *supply);
     if (supply == NULL) { return STATUS_NO_MEMORY; }
@@ -286,7 +296,7 @@ void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_
 void segment_supply_seed(struct segment_supply *supply, uint64_t seed)
 {
     supply->seeded = true;
-    supply->random = seed;
+    supply->random = random_seed(seed);
 }
 
 uint64_t segment_supply_segment_bytes(const struct segment_supply *supply)

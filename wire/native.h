@@ -5,9 +5,8 @@
  * Owns     Nothing. Decoders borrow their input, encoders write into the caller's memory.
  * Threads  Any; no state.
  * Errors   A decoder answers an enum with a value for each way to end. Nothing that it hands out
- *          has escaped its bounds check. Encoders need room: they answer 0 when there is too
- * little. Units    Lengths are UDP payload bytes; integers are host order, the wire is
- * little-endian. */
+ *          has escaped its bounds check. Encoders answer 0 when there is too little room.
+ * Units    Lengths are UDP payload bytes; integers are host order, the wire is little-endian. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,7 +41,7 @@ enum {
 
     NATIVE_COOKIE_BYTES = 24,
     NATIVE_PRODUCER_ID_BYTES = 16,
-    NATIVE_RECORDS_MAX = 2048, /* of one DATA */
+    NATIVE_RECORDS_MAX = 256, /* of one DATA */
     NATIVE_HEADERS_MAX = 24,   /* of one record */
     NATIVE_RANGES_MAX = 32,    /* of one ACK */
     NATIVE_FRAGMENT_CHUNK_BYTES = 1024,
@@ -209,7 +208,8 @@ enum native_result {
     NATIVE_BAD_CHECKSUM,  /* the trailer does not match */
     NATIVE_OTHER_VERSION, /* `version` and `token` hold: answer with a version list if it is long
                              enough; version 0 is decoded as NATIVE_VERSIONS, never answered */
-    NATIVE_SEALED,        /* mode psk, which this listener does not speak */
+    NATIVE_SEALED,        /* mode psk, which this listener does not speak; its trailer is a tag,
+                             so this is said before the checksum */
     NATIVE_UNKNOWN_TYPE,
     NATIVE_MALFORMED, /* a field that its table does not allow */
     NATIVE_RESULT_COUNT,
@@ -232,12 +232,13 @@ struct native_datagram {
     };
 };
 
-/* One datagram, trailer first. `out` holds only on NATIVE_OK (and version, token as said above).
- * What is checked beyond lengths: DATA's count 1..2048; FRAGMENT's offset and length (whole chunks,
- * inside record_bytes, not empty, record_bytes > 0); first_sequence of DATA and FRAGMENT 1..
- * NATIVE_SEQUENCE_MAX, first + count too; ACK's ranges (descending, disjoint, first <= last) and
- * fates (counts > 0, shortest varints, exactly up to `durable`); HELLO's nonce and sessions not 0.
- * Records are not looked at: native_record_next does. */
+/* One datagram, trailer first. `out` holds only on NATIVE_OK (and version, token as said above) and
+ * borrows from `datagram`. What is checked beyond lengths: DATA's count 1..2048; FRAGMENT's offset
+ * and length (whole chunks, inside record_bytes, not empty); the sequences of DATA's records and
+ * FRAGMENT's, 1..NATIVE_SEQUENCE_MAX; ACK's ranges (descending, disjoint, first <= last) and fates
+ * (fates_first > 0, counts > 0, shortest varints, exactly up to `durable`); HELLO's nonce and
+ * sessions not 0; a version list's count 1..4. OPEN's values are the handshake's to judge (REJECT
+ * INVALID). Records are not looked at: native_record_take does. */
 enum native_result native_decode(struct bytes datagram, struct native_datagram *out);
 
 /* The next run of fates of a decoded ACK; false at the end. */
@@ -307,8 +308,9 @@ struct native_record {
 bool native_record_take(struct bytes *records, struct bytes *out);
 
 /* Reads one record. `headers` has room for NATIVE_HEADERS_MAX; out->headers points to it. False:
- * malformed (the record is refused, its sequence goes on); out->body then is everything behind the
- * attributes' fixed fields, as far as there is any. */
+ * malformed, a header name that is not UTF-8 too (the record is refused, its sequence goes on);
+ * then only out->body holds: everything behind the attributes' fixed fields, as far as there is
+ * any. */
 bool native_record_decode(struct bytes record, struct native_header *headers,
                           struct native_record *out);
 

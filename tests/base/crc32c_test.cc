@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "base/random.h"
+
 namespace {
 
 TEST(Crc32c, KnowsTheVectorsOfRfc3720)
@@ -36,6 +38,39 @@ TEST(Crc32c, CombiningEqualsSummingAtOnceAtEverySplit)
         const uint32_t left = crc32c(bytes_of(bytes.data(), split));
         const uint32_t right = crc32c(bytes_of(bytes.data() + split, bytes.size() - split));
         ASSERT_EQ(crc32c_combine(left, right, bytes.size() - split), whole) << split;
+    }
+}
+
+/* Every table entry of the short lengths, both sides of the switch to the long ones, and beyond. */
+TEST(Crc32c, CombiningEqualsSummingAtOnceForLengthsOfEverySize)
+{
+    struct random random = random_seed(20);
+    std::vector<uint8_t> bytes(3 << 18);
+    for (uint8_t &byte : bytes) { byte = static_cast<uint8_t>(random_u64(&random)); }
+    const uint32_t left = static_cast<uint32_t>(random_u64(&random));
+
+    std::vector<size_t> lengths = {(1 << 18) - 1, 1 << 18, (1 << 18) + 1, bytes.size()};
+    for (size_t digit = 1; digit < 64; digit++) {
+        lengths.insert(lengths.end(), {digit, digit << 6, digit << 12});
+    }
+    for (const size_t length : lengths) {
+        const struct bytes right = bytes_of(bytes.data(), length);
+        ASSERT_EQ(crc32c_combine(left, crc32c(right), length), crc32c_extend(left, right))
+            << length;
+    }
+}
+
+TEST(Crc32c, CombiningEqualsSummingAtOnceAtRandom)
+{
+    struct random random = random_seed(21);
+    std::vector<uint8_t> bytes(70000);
+    for (int round = 0; round < 2000; round++) {
+        const size_t length = random_below(&random, 1 + random_below(&random, bytes.size()));
+        bytes[random_below(&random, bytes.size())] = static_cast<uint8_t>(random_u64(&random));
+        const uint32_t left = static_cast<uint32_t>(random_u64(&random));
+        const struct bytes right = bytes_of(bytes.data(), length);
+        ASSERT_EQ(crc32c_combine(left, crc32c(right), length), crc32c_extend(left, right))
+            << length;
     }
 }
 

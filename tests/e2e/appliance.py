@@ -13,7 +13,7 @@ import urllib.request
 
 import rack
 
-BUILD = os.environ.get("PENSTOCK_BUILD", os.path.join(rack.ROOT, "build"))
+BUILD = rack.BUILD
 KAFKA = "127.0.0.1:9092"
 ADMIN = "127.0.0.1:9640"
 LINES_PORT, SYSLOG_PORT, PARSED_PORT, ROUTED_PORT = 5140, 514, 5514, 5141
@@ -56,9 +56,10 @@ def cores(workers):
 
 class Appliance:
     """`workers` one-queue AF_XDP devices make its port. The configuration is written as JSON, which is
-    YAML too. `overrides` are laid over the usual one; rules are a list (None: no rules file)."""
+    YAML too. `overrides` are laid over the usual one; rules are a list (None: no rules file). `hop` (a
+    hop.Hop) is put between the producer and the port, and runs as long as the appliance is there."""
 
-    def __init__(self, workers=1, rules=None, **overrides):
+    def __init__(self, workers=1, rules=None, hop=None, **overrides):
         self.work = tempfile.mkdtemp(prefix="penstock-e2e.", dir="/var/tmp")
         self.runtime = tempfile.mkdtemp(prefix="penstock-e2e.", dir="/dev/shm")
         self.storage = os.path.join(self.work, "log")
@@ -85,7 +86,10 @@ class Appliance:
             self.settings["rules"] = "rules.yaml"
             self._write("rules.yaml", rules)
         self.write_config()
-        rack.up(queues=workers)
+        rack.up(queues=workers, with_hop=hop is not None)
+        self.hop = hop
+        if hop is not None:
+            hop.start()
 
     def write_config(self):
         self._write("penstock.yaml", self.settings)
@@ -163,6 +167,8 @@ class Appliance:
 
     def destroy(self):
         self.end()
+        if self.hop is not None:
+            self.hop.end()
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
 

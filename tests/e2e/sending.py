@@ -106,10 +106,7 @@ class Load:
     def _run(self):
         pace = Pace(self.rate)
         while not self._stop.is_set():
-            try:
-                self.sender.send(self.line(self.sent) + b"\n")
-            except OSError:  # no neighbour while the appliance is down: UDP is lost, as it would be
-                pass
+            self.sender.send(self.line(self.sent) + b"\n")  # lost while the appliance is down
             self.sent += 1
             pace.advance(1)
 

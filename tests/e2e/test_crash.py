@@ -104,7 +104,6 @@ class TroubleOfServe(ApplianceTest):
 
     def check(self, trouble):
         node = self.appliance().start()
-        rack.resolve_appliance()
         follower = consuming.Follower(os.path.join(node.work, "follower"), "events", patient=True)
         self.addCleanup(follower.close)
         before, sent_before = node.settled_ledger(), rack.sent_frames()

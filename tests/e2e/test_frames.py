@@ -209,6 +209,7 @@ class Neighbour(SharedApplianceTest):
         self.assertNotIn("wrong data", answer.stdout)
 
     def test_arp_names_our_mac(self):
+        self.addCleanup(rack.resolve_appliance)
         rack.forget_appliance()
         subprocess.run(rack.command("producer", "ping", "-c", "1", "-W", "2", rack.APPLIANCE), check=True,
                        capture_output=True)

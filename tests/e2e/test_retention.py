@@ -4,7 +4,6 @@ import threading
 import time
 
 import consuming
-import rack
 import sending
 from appliance import LINES_PORT, wait_until
 from case import ApplianceTest
@@ -27,7 +26,6 @@ def used_bytes(folder):
 class Retention(ApplianceTest):
     def test_old_segments_go_and_consumers_start_at_what_is_left(self):
         node = self.appliance(storage={"segment": "8MiB", "retain": {"bytes": "40MiB"}}).start()
-        rack.resolve_appliance()
         peak, done = [0], threading.Event()
 
         def watch():

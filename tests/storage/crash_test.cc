@@ -15,6 +15,7 @@
 #include "storage/lane_recovery.h"
 #include "storage/reader.h"
 #include "storage/recovery.h"
+#include "tests/sim/sim_seeds.h"
 #include "storage/retention.h"
 #include "tests/storage/log_builder.h"
 #include "tests/storage/log_rig.h"
@@ -636,23 +637,7 @@ TEST_P(Crash, LosesNothingThatWasReportedDurable)
     }
 }
 
-// PENSTOCK_SIM_SEEDS=first..last, or the few that every build runs.
-std::vector<uint64_t> Seeds()
-{
-    uint64_t first = 0;
-    uint64_t last = 299;
-    const char *const asked = std::getenv("PENSTOCK_SIM_SEEDS");
-    if (asked != nullptr) {
-        char *end;
-        first = std::strtoull(asked, &end, 10);
-        last = std::strncmp(end, "..", 2) == 0 ? std::strtoull(end + 2, nullptr, 10) : first;
-    }
-    std::vector<uint64_t> seeds;
-    for (uint64_t seed = first; seed <= last; seed++) { seeds.push_back(seed); }
-    return seeds;
-}
-
-INSTANTIATE_TEST_SUITE_P(Seeds, Crash, ::testing::ValuesIn(Seeds()),
+INSTANTIATE_TEST_SUITE_P(Seeds, Crash, ::testing::ValuesIn(SimSeeds(300)),
                          [](const auto &info) { return std::to_string(info.param); });
 
 } // namespace
