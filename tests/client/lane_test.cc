@@ -6,7 +6,7 @@ namespace {
 
 void ExpectAll(World &world, const Options &options)
 {
-    EXPECT_TRUE(world.Run()) << "no end: told " << world.told << " of " << options.records
+    EXPECT_TRUE(world.Run(10 * 3600 * S)) << "no end: told " << world.told << " of " << options.records
                              << ", held " << lane_held(world.Lane()) << " at " << world.now_ns;
     EXPECT_EQ(world.told, options.records);
     EXPECT_EQ(world.failed_code, UINT32_MAX);
