@@ -987,9 +987,9 @@ TEST(Recovery, RemembersWhatTheCommitUnderItsFooterTestified)
     ASSERT_EQ(expected.log->next_commit_number, 4U) << "2 is gone, 3 is the footer";
     ASSERT_NE(SegmentBytes(undisturbed, 1)[witness.position], bytes[witness.position]);
 
-    for (uint64_t seed = 0; seed < 32; seed++) {
+    for (uint64_t seed = 0; seed < 64; seed++) {
         SimDisk disk = AfterCrash(original, seed);
-        sim_disk_cut_power_after(disk.get(), 1); /* the second write is half done */
+        sim_disk_cut_power_after(disk.get(), seed % 2); /* the first write or the second: half */
         Recover(disk);
         disk = AfterCrash(disk, seed);
 
