@@ -142,6 +142,10 @@ void config_destroy(struct config *config);
  * than its default needs. */
 uint64_t config_max_record_bytes(const struct config *config);
 
+/* Bytes of each commit that lanes may take beside storage.commit.bytes of records: 0 where no
+ * listener speaks the native protocol. */
+uint64_t config_lanes_bytes(const struct config *config);
+
 bool config_has_protocol(const struct config *config, enum config_protocol protocol);
 
 /* Index in config->topics, CONFIG_NO_TOPIC when there is none of that name. */

@@ -246,16 +246,22 @@ static void check_listeners(const struct checking *checking)
 
 /* ---- storage and serve --------------------------------------------------------------- */
 
+static const char *lanes_words(const struct config *config)
+{
+    return config_lanes_bytes(config) > 0 ? " and a quarter for lanes" : "";
+}
+
 static void check_segment_holds_commits(const struct checking *checking)
 {
     const uint64_t commit_bytes = checking->config->storage.commit_bytes;
-    const uint64_t least_bytes = commit_bytes * CONFIG_SEGMENT_COMMITS_MIN;
+    const uint64_t least_bytes =
+        (commit_bytes + config_lanes_bytes(checking->config)) * CONFIG_SEGMENT_COMMITS_MIN;
     char least[UNITS_TEXT_BYTES];
     if (commit_bytes == 0 || checking->config->storage.segment_bytes == 0) { return; }
     if (checking->config->storage.segment_bytes >= least_bytes) { return; }
     diagnostics_error(checking->diagnostics, place_of(checking, "storage", "segment"),
-                      "a segment holds at least %d commits of 'commit.bytes': %s or more",
-                      CONFIG_SEGMENT_COMMITS_MIN,
+                      "a segment holds at least %d commits of 'commit.bytes'%s: %s or more",
+                      CONFIG_SEGMENT_COMMITS_MIN, lanes_words(checking->config),
                       units_format_size(least_bytes, least, sizeof least));
 }
 
@@ -285,13 +291,14 @@ static void check_ring_holds_commits(const struct checking *checking)
     const struct config *const config = checking->config;
     const uint64_t commits = config->storage.commits_in_flight + CONFIG_RING_COMMITS_SPARE;
     const uint64_t least_commits = commits < 4 ? 4 : commits;
-    const uint64_t least_bytes = config->storage.commit_bytes * least_commits;
+    const uint64_t least_bytes =
+        (config->storage.commit_bytes + config_lanes_bytes(config)) * least_commits;
     char least[UNITS_TEXT_BYTES];
     if (config->storage.commits_in_flight == 0 || config->storage.commit_bytes == 0) { return; }
     if (config->storage.ring_bytes == 0 || config->storage.ring_bytes >= least_bytes) { return; }
     diagnostics_error(checking->diagnostics, place_of(checking, "storage", "ring"),
-                      "a ring holds at least %" PRIu64 " commits of 'commit.bytes': %s or more",
-                      least_commits, units_format_size(least_bytes, least, sizeof least));
+                      "a ring holds at least %" PRIu64 " commits of 'commit.bytes'%s: %s or more",
+                      least_commits, lanes_words(config), units_format_size(least_bytes, least, sizeof least));
 }
 
 static void check_retention_leaves_room(const struct checking *checking)

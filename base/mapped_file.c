@@ -52,6 +52,15 @@ enum status mapped_file_create(const char *path, size_t size_bytes, struct mappe
     return status;
 }
 
+enum status mapped_file_create_private(size_t size_bytes, struct mapped_file *out)
+{
+    void *const at =
+        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) { return status_from_errno(errno); }
+    *out = (struct mapped_file){.at = at, .size_bytes = size_bytes};
+    return STATUS_OK;
+}
+
 enum status mapped_file_open(const char *path, bool writable, size_t size_bytes_min,
                              struct mapped_file *out)
 {

@@ -34,6 +34,10 @@ MUST_CHECK enum status mapped_file_create(const char *path, size_t size_bytes,
 MUST_CHECK enum status mapped_file_open(const char *path, bool writable, size_t size_bytes_min,
                                         struct mapped_file *out);
 
+/* Zeroed memory without a name, for whoever shares it with nobody; its pages come when they are
+ * touched. */
+MUST_CHECK enum status mapped_file_create_private(size_t size_bytes, struct mapped_file *out);
+
 /* Unmaps; the file stays. An unmapped one is fine. */
 void mapped_file_close(struct mapped_file *file);
 

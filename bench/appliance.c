@@ -94,7 +94,7 @@ static enum status create_supply(struct appliance *appliance)
     enum status status = segment_supply_create(&supply, &appliance->supply);
     if (status != STATUS_OK) { return status; }
     segment_supply_add_log(appliance->supply, 0, 0,
-                           appliance->logs.items[0].resume->next_segment_number);
+                           appliance->logs.partitions.items[0].resume->next_segment_number);
 
     const struct retention_options retention = {
         .files = appliance->logs.files,
@@ -112,7 +112,7 @@ static enum status create_supply(struct appliance *appliance)
 static enum status create_log(struct appliance *appliance)
 {
     const struct config *const config = appliance->config;
-    struct node_log *const recovered = &appliance->logs.items[0];
+    struct partition *const recovered = &appliance->logs.partitions.items[0];
     enum status status =
         runtime_commit_ring(&appliance->runtime, 0, recovered->resume->log_id,
                             config->storage.ring_bytes, &appliance->ring_file, &appliance->ring);
@@ -159,7 +159,7 @@ static enum status create_worker(struct appliance *appliance, const struct node_
         .packets = dpdk_port_packets(port, 0),
         .interface = dpdk_port_interface(port),
     };
-    struct stats_page *const stats = appliance->logs.items[0].stats;
+    struct stats_page *const stats = appliance->logs.partitions.items[0].stats;
     stats->core = appliance->config->workers.cores[0];
     stats->cycles_per_second = cycles_per_second();
     const struct worker_options options = {
@@ -285,7 +285,7 @@ static int finish_body(void *argument)
 
 const struct stats_page *appliance_stats(const struct appliance *appliance)
 {
-    return appliance->logs.items[0].stats;
+    return appliance->logs.partitions.items[0].stats;
 }
 
 size_t appliance_commit_bytes(const struct appliance *appliance)

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/cycles.h"
+#include "base/entropy.h"
 #include "base/logger.h"
 #include "dataplane/control_socket.h"
 #include "dataplane/lcore.h"
@@ -23,6 +24,7 @@
 #include "dataplane/node_ports.h"
 #include "dataplane/notes.h"
 #include "dataplane/runtime.h"
+#include "dataplane/seat.h"
 #include "dataplane/steward.h"
 #include "dataplane/worker.h"
 #include "nic/dpdk_eal.h"
@@ -34,24 +36,15 @@
 enum {
     HEARTBEAT_MS = 100,
     STOP_TIMEOUT_S = 60, /* for what was received to become durable */
-    INDEX_GRACE_NS = 1 * NS_PER_S,
-    RETENTION_GRACE_S = 5,
-    IDLE_WATERMARK_NS = 500 * NS_PER_MS,
-    COMMIT_RECORDS_MAX = 65536,
-    BYTES_PER_INDEX_ENTRY = 16384, /* of segment, the live index is sized for */
-    INDEX_ENTRIES_MIN = 4096,
 };
 
-/* One worker and everything that is its own. */
-struct seat {
+/* One polling core: its seat, and what that stands on. */
+struct core {
     struct mapped_file ring_file;
     struct commit_ring_header *ring;
     struct uring_disk *disk;
-    struct core_log *log;
-    struct note_ring notes;
-    struct worker *worker;
+    struct seat seat;
     struct lcore lcore;
-    int32_t log_topics[CONFIG_TOPICS_MAX];
 };
 
 struct node {
@@ -66,11 +59,12 @@ struct node {
     struct retention *retention;
     struct steward *steward;
     struct listeners listeners;
-    int signals;  /* signalfd: SIGTERM and SIGINT ask for a stop */
-    int doorbell; /* eventfd: a worker's disk rings it when something became durable */
+    struct seat_native native; /* homes NULL: no listener speaks the native protocol */
+    int signals;               /* signalfd: SIGTERM and SIGINT ask for a stop */
+    int doorbell;              /* eventfd: a worker's disk rings it when something became durable */
     struct control_socket *control;
-    struct seat *seats;
-    size_t seat_count;
+    struct core *cores;
+    size_t core_count;
     struct note_limits note_limits;
     bool workers_launched;
 };
@@ -80,32 +74,12 @@ struct node {
 static enum status create_supply(struct node *node)
 {
     const struct config *const config = node->config;
-    uint64_t entries = config->storage.segment_bytes / BYTES_PER_INDEX_ENTRY;
-    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
-    const struct segment_supply_options supply = {
-        .files = node->logs.files,
-        .runtime = node->runtime.path,
-        .segment_bytes = config->storage.segment_bytes,
-        .index_entries = (uint32_t)entries,
-        .log_count = config->workers.count,
-        .grace_ns = INDEX_GRACE_NS,
-    };
-    enum status status = segment_supply_create(&supply, &node->supply);
+    enum status status =
+        partitions_supply(&node->logs.partitions, config, node->runtime.path, &node->supply);
     if (status != STATUS_OK) { return status; }
-    for (size_t i = 0; i < config->workers.count; i++) {
-        segment_supply_add_log(node->supply, i, (uint32_t)i,
-                               node->logs.items[i].resume->next_segment_number);
-    }
 
-    const struct retention_options retention = {
-        .files = node->logs.files,
-        .root = node->runtime.root,
-        .node = node->runtime.node,
-        .retain_bytes = config->storage.retain_bytes,
-        .retain_age_ns = config->storage.retain_age_ns,
-        .grace_ns = (uint64_t)RETENTION_GRACE_S * NS_PER_S,
-    };
-    status = retention_create(&retention, &node->retention);
+    status = partitions_retention(&node->logs.partitions, config, node->runtime.root,
+                                  node->runtime.node, &node->retention);
     if (status != STATUS_OK) { return status; }
 
     /* The first segments now, so that no frame waits for them; a full disk is no reason not to
@@ -121,125 +95,98 @@ static enum status create_supply(struct node *node)
     return STATUS_OK;
 }
 
-/* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
- */
-static uint64_t segment_age_of(const struct config *config)
-{
-    const uint64_t day_ns = UINT64_C(86400) * NS_PER_S;
-    if (config->storage.retain_age_ns == 0) { return 0; }
-    const uint64_t quarter_ns = config->storage.retain_age_ns / 4;
-    return quarter_ns < day_ns ? quarter_ns : day_ns;
-}
-
-static enum status create_log(struct node *node, struct seat *seat, size_t index)
+/* The commit ring and the disk that writes from it. */
+static enum status create_disk(struct node *node, struct core *core, size_t index)
 {
     const struct config *const config = node->config;
-    struct node_log *const recovered = &node->logs.items[index];
+    const struct log_resume *const resume = node->logs.partitions.items[index].resume;
     enum status status =
-        runtime_commit_ring(&node->runtime, (uint32_t)index, recovered->resume->log_id,
-                            config->storage.ring_bytes, &seat->ring_file, &seat->ring);
+        runtime_commit_ring(&node->runtime, (uint32_t)index, resume->log_id,
+                            config->storage.ring_bytes, &core->ring_file, &core->ring);
     if (status != STATUS_OK) { return status; }
 
     const struct uring_disk_options disk = {
         .depth = config->storage.commits_in_flight + 8, /* headers, footers, trailers beside them */
-        .memory = bytes_of(commit_ring_data(seat->ring), seat->ring->capacity_bytes),
+        .memory = bytes_of(commit_ring_data(core->ring), core->ring->capacity_bytes),
         .doorbell = node->doorbell,
     };
-    status = uring_disk_create(&disk, &seat->disk);
+    status = uring_disk_create(&disk, &core->disk);
     if (status != STATUS_OK) {
         log_error(
             "io_uring cannot be set up (%s, %s): kernel 6.1 or later, and "
             "kernel.io_uring_disabled = 0, are needed; a locked-memory limit (ulimit -l) must "
             "hold the commit ring",
             status_text(status), strerror(errno));
-        return status;
-    }
-
-    const struct core_log_options options = {
-        .disk = uring_disk_port(seat->disk),
-        .supply = node->supply,
-        .supply_index = index,
-        .ring = seat->ring,
-        .root = node->runtime.root,
-        .slot = &node->runtime.root->partitions[index],
-        .stats = recovered->stats,
-        .notes = &seat->notes,
-        .resume = recovered->resume,
-        .incarnation = node->runtime.root->incarnation,
-        .commits_in_flight_max = config->storage.commits_in_flight,
-        .commit_bytes_max = (uint32_t)config->storage.commit_bytes,
-        .commit_records_max = COMMIT_RECORDS_MAX,
-        .idle_watermark_ns = IDLE_WATERMARK_NS,
-        .segment_age_ns = segment_age_of(config),
-    };
-    status = core_log_create(&options, &seat->log);
-    for (size_t i = 0; status == STATUS_OK && i < config->topic_count; i++) {
-        status = core_log_declare_topic(seat->log, config->topics[i].name, &seat->log_topics[i]);
-    }
-    if (status != STATUS_OK) {
-        log_error("part-%04zu: the log does not start: %s", index, status_text(status));
     }
     return status;
 }
 
 /* --------------------------------------------------------------------------------- workers */
 
-static enum status create_worker(struct node *node, struct seat *seat, size_t index)
+static enum status create_core(struct node *node, struct core *core, size_t index)
 {
-    const struct config *const config = node->config;
+    const enum status status = create_disk(node, core, index);
+    if (status != STATUS_OK) { return status; }
+
     struct worker_port ports[CONFIG_PORTS_MAX];
     const size_t buffers = node_ports_of_worker(&node->ports, index, ports);
-
-    struct stats_page *const stats = node->logs.items[index].stats;
-    stats->core = config->workers.cores[index];
-    stats->incarnation = node->runtime.root->incarnation;
-    const struct worker_options options = {
+    const struct seat_options options = {
+        .config = node->config,
+        .index = index,
+        .partition = &node->logs.partitions.items[index],
+        .root = node->runtime.root,
+        .supply = node->supply,
+        .disk = uring_disk_port(core->disk),
+        .ring = core->ring,
         .ports = ports,
-        .port_count = config->port_count,
-        .frames_held_max = buffers / 2, /* the other half keeps the receive rings filled */
+        .buffer_count = buffers,
+        .commit_records_max = SEAT_COMMIT_RECORDS_MAX,
         .listeners = &node->listeners,
         .rules = node->rules,
-        .log = seat->log,
-        .log_topics = seat->log_topics,
-        .topic_count = config->topic_count,
-        .stats = stats,
-        .notes = &seat->notes,
-        .commit_bytes = core_log_commit_room(seat->log, config->topic_count),
-        .commit_records_max = COMMIT_RECORDS_MAX,
-        .commit_linger_ns = config->storage.commit_linger_ns,
-        .announces = index == 0,
+        .native = node->native.homes != NULL ? &node->native : NULL,
+        .now = clock_now(),
     };
-    const enum status status = worker_create(&options, &seat->worker);
+    return seat_init(&core->seat, &options);
+}
+
+static enum status create_native(struct node *node)
+{
+    uint8_t secret[64];
+    if (!config_has_protocol(node->config, CONFIG_PROTOCOL_NATIVE)) { return STATUS_OK; }
+    enum status status = entropy_fill(secret, sizeof secret);
+    if (status == STATUS_OK) {
+        status = seat_native_init(&node->native, node->config, &node->logs.partitions, secret);
+    }
+    explicit_bzero(secret, sizeof secret);
     if (status != STATUS_OK) {
-        log_error("worker %zu does not start: %s", index, status_text(status));
+        log_error("the native protocol cannot be set up: %s", status_text(status));
         return status;
     }
-    seat->lcore = (struct lcore){
-        .worker = seat->worker,
-        .disk = seat->disk,
-        .stats = stats,
-        .polling = config->workers.polling,
-    };
     return STATUS_OK;
 }
 
-static enum status create_seats(struct node *node)
+static enum status create_cores(struct node *node)
 {
     const uint64_t cycles = cycles_per_second();
     for (size_t i = 0; i < node->config->workers.count; i++) {
-        struct seat *const seat = &node->seats[i];
-        node->seat_count = i + 1;
-        note_ring_init(&seat->notes, (uint32_t)i);
-        node->logs.items[i].stats->cycles_per_second = cycles;
+        struct core *const core = &node->cores[i];
+        struct stats_page *const stats = node->logs.partitions.items[i].stats;
+        node->core_count = i + 1;
+        stats->cycles_per_second = cycles;
 
         /* Ring, worker and log lie beside the core that uses them. */
         const int numa_node =
             numa_available() < 0 ? -1 : numa_node_of_cpu((int)node->config->workers.cores[i]);
         if (numa_node >= 0) { numa_set_preferred(numa_node); }
-        enum status status = create_log(node, seat, i);
-        if (status == STATUS_OK) { status = create_worker(node, seat, i); }
+        const enum status status = create_core(node, core, i);
         if (numa_node >= 0) { numa_set_localalloc(); }
         if (status != STATUS_OK) { return status; }
+        core->lcore = (struct lcore){
+            .worker = core->seat.worker,
+            .disk = core->disk,
+            .stats = stats,
+            .polling = node->config->workers.polling,
+        };
     }
     return STATUS_OK;
 }
@@ -259,15 +206,6 @@ static void open_root(struct node *node)
     root->started_ns = now.mono_ns;
     root->heartbeat_ns = now.mono_ns;
     root->worker_count = (uint32_t)node->config->workers.count;
-}
-
-/* Rises over restarts, and over reboots too, which the page does not survive. */
-static void next_incarnation(struct node *node)
-{
-    struct root_page *const root = node->runtime.root;
-    const uint64_t by_clock = (uint64_t)(clock_now().wall_ms / MS_PER_S);
-    root->incarnation = root->incarnation + 1 > by_clock ? root->incarnation + 1 : by_clock;
-    node->runtime.node->incarnation = root->incarnation;
 }
 
 /* Before any thread starts: they inherit the mask, so that a stop never kills one of them. */
@@ -292,7 +230,8 @@ static enum status build(struct node *node)
     status = node_logs_open(&node->logs, config, &node->runtime);
     if (status != STATUS_OK) { return status; }
     node->logs_are_open = true;
-    next_incarnation(node); /* recovery still needed the old one */
+    partitions_begin_incarnation(&node->logs.partitions, node->runtime.root, clock_now().wall_ms);
+    node->runtime.node->incarnation = node->runtime.root->incarnation;
     node->runtime.root->state = ROOT_STATE_STARTING;
     node->runtime.node->polling_adaptive = config->workers.polling == CONFIG_POLLING_ADAPTIVE;
     node->runtime.node->rules_epoch = rule_set_epoch(node->rules);
@@ -300,7 +239,8 @@ static enum status build(struct node *node)
 
     status = node_ports_open(&node->ports, config, node->runtime.node);
     if (status == STATUS_OK) { status = create_supply(node); }
-    if (status == STATUS_OK) { status = create_seats(node); }
+    if (status == STATUS_OK) { status = create_native(node); }
+    if (status == STATUS_OK) { status = create_cores(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
     if (status == STATUS_OK) {
         status = steward_start(node->supply, node->retention, &node->steward);
@@ -317,14 +257,14 @@ enum status node_create(const struct node_config *config, struct node **out)
     listeners_init(&node->listeners, node->config);
     node->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     node->signals = open_signals();
-    node->seats = aligned_alloc(CACHE_PAIR_BYTES, CONFIG_WORKERS_MAX * sizeof(struct seat) /
+    node->cores = aligned_alloc(CACHE_PAIR_BYTES, CONFIG_WORKERS_MAX * sizeof(struct core) /
                                                           CACHE_PAIR_BYTES * CACHE_PAIR_BYTES +
                                                       CACHE_PAIR_BYTES);
-    if (node->doorbell < 0 || node->signals < 0 || node->seats == NULL) {
+    if (node->doorbell < 0 || node->signals < 0 || node->cores == NULL) {
         node_destroy(node);
         return STATUS_NO_MEMORY;
     }
-    memset(node->seats, 0, CONFIG_WORKERS_MAX * sizeof(struct seat));
+    memset(node->cores, 0, CONFIG_WORKERS_MAX * sizeof(struct core));
 
     const enum status status = build(node);
     if (status != STATUS_OK) {
@@ -337,24 +277,26 @@ enum status node_create(const struct node_config *config, struct node **out)
 
 static void stop_workers(struct node *node)
 {
-    for (size_t i = 0; i < node->seat_count; i++) { worker_request_stop(node->seats[i].worker); }
+    for (size_t i = 0; i < node->core_count; i++) {
+        worker_request_stop(node->cores[i].seat.worker);
+    }
 }
 
 static bool workers_are_done(const struct node *node)
 {
-    for (size_t i = 0; i < node->seat_count; i++) {
-        const struct seat *const seat = &node->seats[i];
-        if (seat->lcore.outcome != STATUS_OK) { continue; } /* never turned */
-        if (!worker_is_done(seat->worker)) { return false; }
+    for (size_t i = 0; i < node->core_count; i++) {
+        const struct core *const core = &node->cores[i];
+        if (core->lcore.outcome != STATUS_OK) { continue; } /* never turned */
+        if (!worker_is_done(core->seat.worker)) { return false; }
     }
     return true;
 }
 
 static void write_notes(struct node *node, uint64_t now_ns)
 {
-    for (size_t i = 0; i < node->seat_count; i++) {
+    for (size_t i = 0; i < node->core_count; i++) {
         node->runtime.node->notes_lost +=
-            notes_write(&node->seats[i].notes, &node->note_limits, now_ns);
+            notes_write(&node->cores[i].seat.notes, &node->note_limits, now_ns);
     }
 }
 
@@ -387,8 +329,8 @@ static void main_turn(struct node *node, bool *stop)
 
 static enum status launch_workers(struct node *node)
 {
-    for (size_t i = 0; i < node->seat_count; i++) {
-        const enum status status = dpdk_worker_launch(i, lcore_main, &node->seats[i].lcore);
+    for (size_t i = 0; i < node->core_count; i++) {
+        const enum status status = dpdk_worker_launch(i, lcore_main, &node->cores[i].lcore);
         if (status != STATUS_OK) {
             log_error("worker %zu cannot be launched: %s", i, status_text(status));
             return status;
@@ -402,15 +344,15 @@ static enum status launch_workers(struct node *node)
 static enum status outcome_of(struct node *node)
 {
     enum status outcome = STATUS_OK;
-    for (size_t i = 0; i < node->seat_count; i++) {
-        const struct seat *const seat = &node->seats[i];
-        const uint64_t in_flight = node->logs.items[i].stats->records_in_flight;
-        if (seat->lcore.outcome != STATUS_OK) {
-            log_error("worker %zu could not use its disk: %s", i, status_text(seat->lcore.outcome));
-            outcome = seat->lcore.outcome;
+    for (size_t i = 0; i < node->core_count; i++) {
+        const struct core *const core = &node->cores[i];
+        const uint64_t in_flight = node->logs.partitions.items[i].stats->records_in_flight;
+        if (core->lcore.outcome != STATUS_OK) {
+            log_error("worker %zu could not use its disk: %s", i, status_text(core->lcore.outcome));
+            outcome = core->lcore.outcome;
         } else if (in_flight > 0) {
             log_error("part-%04zu: %" PRIu64 " records could not be made durable: %s", i, in_flight,
-                      status_text(core_log_closed_why(seat->log)));
+                      status_text(core_log_closed_why(core->seat.log)));
             outcome = STATUS_IO;
         }
     }
@@ -431,7 +373,7 @@ enum status node_run(struct node *node)
     if (!stop) {
         node->runtime.root->state = ROOT_STATE_RUNNING;
         log_notice("node %s receives: %zu worker%s, %zu listener%s, incarnation %" PRIu64,
-                   node->config->node, node->seat_count, node->seat_count == 1 ? "" : "s",
+                   node->config->node, node->core_count, node->core_count == 1 ? "" : "s",
                    node->config->listener_count, node->config->listener_count == 1 ? "" : "s",
                    (uint64_t)node->runtime.root->incarnation);
     }
@@ -463,13 +405,13 @@ void node_destroy(struct node *node)
     if (node == NULL) { return; }
     steward_stop(node->steward);
     control_socket_destroy(node->control);
-    for (size_t i = 0; i < node->seat_count; i++) {
-        struct seat *const seat = &node->seats[i];
-        worker_destroy(seat->worker);
-        core_log_destroy(seat->log);
-        uring_disk_destroy(seat->disk);
-        mapped_file_close(&seat->ring_file);
+    for (size_t i = 0; i < node->core_count; i++) {
+        struct core *const core = &node->cores[i];
+        seat_deinit(&core->seat);
+        uring_disk_destroy(core->disk);
+        mapped_file_close(&core->ring_file);
     }
+    seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
     node_ports_close(&node->ports);
@@ -477,6 +419,6 @@ void node_destroy(struct node *node)
     if (node->runtime_is_open) { runtime_close(&node->runtime); }
     if (node->doorbell >= 0) { close(node->doorbell); }
     if (node->signals >= 0) { close(node->signals); }
-    free(node->seats);
+    free(node->cores);
     free(node);
 }

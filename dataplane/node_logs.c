@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/logger.h"
-#include "storage/recovery.h"
 
 /* ---------------------------------------------------------------------------- storage paths */
 
@@ -49,13 +48,31 @@ static enum status open_paths(struct node_logs *logs, const struct config *confi
     return lock_paths(logs, config);
 }
 
-static void on_partition(void *context, uint32_t partition)
-{
-    size_t *const count = context;
-    if (partition + 1 > *count && partition < ROOT_PARTITIONS_MAX) { *count = partition + 1; }
-}
+/* --------------------------------------------------------------------------------- findings */
 
-/* --------------------------------------------------------------------------------- recovery */
+static void on_lanes_found(void *context, uint32_t partition, enum lane_finding finding,
+                           uint64_t number, uint64_t value, uint64_t other)
+{
+    (void)context;
+    static const char consequence[] =
+        "lanes may be older than their producers know; they are told which records may be lost";
+    switch (finding) {
+    case LANES_MISSING_SEGMENT:
+        log_error("part-%04u: segments before %016" PRIx64
+                  " are missing that hold lanes from commit %" PRIu64 " on: %s",
+                  partition, number, value, consequence);
+        return;
+    case LANES_UNREADABLE:
+        log_error("part-%04u: segment %016" PRIx64 " cannot be read from byte %" PRIu64
+                  " to byte %" PRIu64 " (0: its end), where lanes may stand: %s",
+                  partition, number, value, other, consequence);
+        return;
+    case LANES_GAPS:
+        log_error("part-%04u: of %" PRIu64 " lanes the fates of some records are not known",
+                  partition, value);
+        return;
+    }
+}
 
 static void on_found(void *context, uint32_t partition, enum recovery_finding finding,
                      uint64_t number, uint64_t value, uint64_t other)
@@ -122,150 +139,27 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
     }
 }
 
-static enum status recover_one(struct node_logs *logs, const struct runtime *runtime,
-                               uint32_t partition)
-{
-    struct node_log *const log = &logs->items[partition];
-    log->resume = calloc(1, sizeof *log->resume);
-    if (log->resume == NULL) { return STATUS_NO_MEMORY; }
+/* -------------------------------------------------------------------- what partitions ask for */
 
-    const struct root_partition *const slot = &runtime->root->partitions[partition];
-    const struct recovery_witness witness = {
-        .valid = runtime->root_survived && slot->state != ROOT_LOG_ABSENT,
-        .log_id = slot->log_id,
-        .nonce = slot->nonce,
-        .incarnation = runtime->root->incarnation,
-        .durable_number = slot->durable_number,
-    };
-    const struct recovery_report report = {.found = on_found, .context = NULL};
-    const enum status status = recovery_run(logs->files, partition, &witness, &report, log->resume);
-    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
-        log_error("part-%04u cannot be recovered: %s", partition, status_text(status));
-        return status;
-    }
-    return STATUS_OK;
+struct opening {
+    struct node_logs *logs;
+    struct runtime *runtime;
+};
+
+static enum status open_stats_page(void *context, uint32_t partition, struct stats_page **out,
+                                   bool *survived)
+{
+    const struct opening *const opening = context;
+    return runtime_stats_page(opening->runtime, partition, &opening->logs->stats_files[partition],
+                              out, survived);
 }
 
-static bool id_is_zero(struct log_id id)
+static struct log_id random_id(void *context)
 {
-    static const struct log_id zero;
-    return log_id_equal(id, zero);
-}
-
-static struct log_id id_random(void)
-{
+    (void)context;
     struct log_id id;
     if (getrandom(id.bytes, sizeof id.bytes, 0) != (ssize_t)sizeof id.bytes) { abort(); }
-    /* As topic ids: an RFC 4122 version 4 whose text form does not begin with '-'. */
-    id.bytes[0] &= 0x7f;
-    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40);
-    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
     return id;
-}
-
-/* All logs of a node belong to one cluster id; new logs get it, and a log id of their own. */
-static enum status settle_identities(struct node_logs *logs, struct runtime *runtime)
-{
-    struct log_id cluster = {{0}};
-    for (size_t i = 0; i < logs->count; i++) {
-        const struct log_id found = logs->items[i].resume->cluster_id;
-        if (id_is_zero(found)) { continue; }
-        if (id_is_zero(cluster)) { cluster = found; }
-        if (!log_id_equal(found, cluster)) {
-            log_error("part-%04zu belongs to another node than the partitions before it: storage "
-                      "paths of two nodes are mixed",
-                      i);
-            return STATUS_INVALID;
-        }
-    }
-    if (id_is_zero(cluster)) { cluster = id_random(); }
-
-    for (size_t i = 0; i < logs->count; i++) {
-        struct log_resume *const resume = logs->items[i].resume;
-        resume->cluster_id = cluster;
-        resume->partition = (uint32_t)i;
-        if (id_is_zero(resume->log_id)) { resume->log_id = id_random(); }
-        if (resume->next_segment_number == 0) { resume->next_segment_number = 1; }
-        if (resume->next_commit_number == 0) { resume->next_commit_number = 1; }
-    }
-    runtime->root->cluster_id = cluster;
-    return STATUS_OK;
-}
-
-static void fill_slots(struct node_logs *logs, struct runtime *runtime, size_t worker_count)
-{
-    for (size_t i = 0; i < logs->count; i++) {
-        struct root_partition *const slot = &runtime->root->partitions[i];
-        const struct log_resume *const resume = logs->items[i].resume;
-        slot->log_id = resume->log_id;
-        slot->nonce = resume->predecessor_nonce;
-        slot->durable_number = resume->next_commit_number - 1;
-        slot->open_segment_number = 0;
-        slot->why = STATUS_OK;
-        slot->state = i < worker_count ? ROOT_LOG_OPEN : ROOT_LOG_ORPHAN;
-    }
-    runtime->root->partition_count = (uint32_t)logs->count;
-    runtime->root->segments_generation++;
-}
-
-/* ----------------------------------------------------------------------------------- ledger */
-
-void node_logs_settle_ledger(struct stats_page *stats, bool survived,
-                             const struct log_resume *resume)
-{
-    uint64_t *const counters = stats->counters;
-    const uint64_t *const totals = resume->totals;
-    if (!survived) {
-        memset(counters, 0, sizeof stats->counters);
-        memcpy(counters, totals, resume->totals_count * sizeof *totals);
-    } else if (resume->totals_count > STATS_records_stored) {
-        /* The totals of the newest commit count what is on disk; the page, what was known to be. */
-        static const enum stats_counter by_commit[] = {
-            STATS_records_stored, STATS_records_stored_copies, STATS_records_stored_bytes,
-            STATS_batches_stored, STATS_commits_durable,       STATS_commits_durable_bytes,
-        };
-        for (size_t i = 0; i < ARRAY_COUNT(by_commit); i++) {
-            if (totals[by_commit[i]] > counters[by_commit[i]]) {
-                counters[by_commit[i]] = totals[by_commit[i]];
-            }
-        }
-    }
-
-    stats->records_in_flight = 0;
-    stats->commits_in_flight = 0;
-    stats->log_id = resume->log_id;
-    stats->counter_count = STATS_COUNTER_COUNT;
-
-    struct ledger ledger;
-    ledger_of(stats, &ledger);
-    if (ledger.records_residue > 0) {
-        stats_add(stats, STATS_records_lost_at_crash, (uint64_t)ledger.records_residue);
-        log_warning("part-%04u: %" PRId64
-                    " records were in memory when the last run ended, and are lost (%s)",
-                    stats->partition, ledger.records_residue,
-                    resume->durable_lost ? "and durable ones with them: see above"
-                                         : "none of them was acknowledged or served");
-    }
-    /* Frames taken from the port whose outcome was not counted yet: the turn they were in is gone.
-     */
-    if (ledger.frames_residue > 0) {
-        stats_add(stats, STATS_frames_lost_at_crash, (uint64_t)ledger.frames_residue);
-    }
-}
-
-static enum status open_stats(struct node_logs *logs, struct runtime *runtime)
-{
-    for (size_t i = 0; i < logs->count; i++) {
-        struct node_log *const log = &logs->items[i];
-        bool survived;
-        const enum status status =
-            runtime_stats_page(runtime, (uint32_t)i, &log->stats_file, &log->stats, &survived);
-        if (status != STATUS_OK) { return status; }
-        /* A page of another log (new disks, same boot) is not this log's past. */
-        if (!log_id_equal(log->stats->log_id, log->resume->log_id)) { survived = false; }
-        node_logs_settle_ledger(log->stats, survived, log->resume);
-    }
-    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------------------- life cycle */
@@ -274,32 +168,37 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
                            struct runtime *runtime)
 {
     memset(logs, 0, sizeof *logs);
-    logs->count = config->workers.count;
-
     enum status status = open_paths(logs, config);
     if (status == STATUS_OK) {
-        status = files_list_partitions(logs->files, on_partition, &logs->count);
+        struct opening opening = {logs, runtime};
+        const struct partitions_options partitions = {
+            .files = logs->files,
+            .root = runtime->root,
+            .root_survived = runtime->root_survived,
+            .worker_count = config->workers.count,
+            .report = {.found = on_found, .context = NULL},
+            .lane_report = {.found = on_lanes_found, .context = NULL},
+            .remember_ns =
+                config_has_protocol(config, CONFIG_PROTOCOL_NATIVE) ? config->lanes.remember_ns : 0,
+            .stats_page = open_stats_page,
+            .fresh_id = random_id,
+            .context = &opening,
+        };
+        status = partitions_open(&logs->partitions, &partitions);
     }
-    for (size_t i = 0; status == STATUS_OK && i < logs->count; i++) {
-        status = recover_one(logs, runtime, (uint32_t)i);
-    }
-    if (status == STATUS_OK) { status = settle_identities(logs, runtime); }
-    if (status == STATUS_OK) { status = open_stats(logs, runtime); }
     if (status != STATUS_OK) {
         node_logs_close(logs);
         return status;
     }
-    fill_slots(logs, runtime, config->workers.count);
     runtime_remove_live_indexes(runtime); /* every segment is sealed by now */
     return STATUS_OK;
 }
 
 void node_logs_close(struct node_logs *logs)
 {
-    for (size_t i = 0; i < logs->count; i++) {
-        mapped_file_close(&logs->items[i].stats_file);
-        free(logs->items[i].resume);
-        logs->items[i].resume = NULL;
+    partitions_close(&logs->partitions);
+    for (size_t i = 0; i < ARRAY_COUNT(logs->stats_files); i++) {
+        mapped_file_close(&logs->stats_files[i]);
     }
     for (size_t i = 0; i < logs->path_lock_count; i++) { close(logs->path_locks[i]); }
     logs->path_lock_count = 0;

@@ -184,6 +184,7 @@ size_t node_ports_of_worker(const struct node_ports *ports, size_t worker_index,
     for (size_t i = 0; i < ports->config->port_count; i++) {
         out[i].packets = dpdk_port_packets(ports->items[i], worker_index);
         out[i].interface = dpdk_port_interface(ports->items[i]);
+        out[i].steering = dpdk_port_steering(ports->items[i]);
         buffers += packets_buffers_free(out[i].packets);
     }
     return buffers;

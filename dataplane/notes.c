@@ -9,6 +9,10 @@
 static const uint64_t window_ns = UINT64_C(10) * NS_PER_S;
 enum { LINES_A_WINDOW = 10 };
 
+#define IPV4_BYTES(address)                                                                        \
+    (unsigned)((address) >> 24 & 255), (unsigned)((address) >> 16 & 255),                          \
+        (unsigned)((address) >> 8 & 255), (unsigned)((address)&255)
+
 static void write_note(const struct note *note)
 {
     const uint32_t part = note->origin;
@@ -43,6 +47,22 @@ static void write_note(const struct note *note)
                     ": larger than a commit holds "
                     "(storage.commit.bytes)",
                     part, note->value, note->other);
+        return;
+    case NOTE_LANE_LOST:
+        log_error("part-%04u: a producer skipped %" PRIu64
+                  " sequences of its lane that neither side has any more; those from %" PRIu64
+                  " on were acknowledged as durable (0: none): was a disk lost or put back?",
+                  part, note->value, note->other);
+        return;
+    case NOTE_LANE_BUSY:
+        log_warning("part-%04u: refused %u.%u.%u.%u a lane that %u.%u.%u.%u has and uses: two "
+                    "producers with one id, or a forger",
+                    part, IPV4_BYTES(note->value), IPV4_BYTES(note->other));
+        return;
+    case NOTE_LANES_FULL:
+        log_error("part-%04u: refused a new lane: %" PRIu64
+                  " are remembered; raise lanes.max or lower lanes.remember",
+                  part, note->value);
         return;
     case NOTE_CODE_COUNT: return;
     }

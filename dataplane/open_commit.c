@@ -9,7 +9,8 @@ enum { RECORD_HEADERS_MEAN = 4 }; /* headers a record that a full commit has roo
 
 bool open_commit_is_empty(const struct open_commit *commit)
 {
-    return batch_is_empty(commit->batch);
+    return batch_is_empty(commit->batch) &&
+           (commit->journal == NULL || lane_journal_is_empty(commit->journal));
 }
 
 static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns, uint64_t width_ns)
@@ -27,17 +28,24 @@ static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns, uint64
 enum status open_commit_add(struct open_commit *commit, const struct record *record,
                             const struct verdict *verdict, uint64_t received_ns)
 {
-    const bool was_empty = batch_is_empty(commit->batch);
     const enum status status =
         batch_add(commit->batch, record, verdict->topics, verdict->topic_count);
     if (status == STATUS_FULL) { commit->full = true; }
     if (status != STATUS_OK) { return status; }
 
-    if (was_empty) { commit->began_ns = received_ns; }
+    if (commit->began_ns == 0) { commit->began_ns = received_ns; }
     commit->records++;
     commit->copies += verdict->topic_count - 1U;
     arrivals_add(&commit->arrivals, received_ns, commit->arrival_width_ns);
     return STATUS_OK;
+}
+
+struct lane_place open_commit_place(const struct open_commit *commit, uint16_t topic)
+{
+    return (struct lane_place){
+        .topic = commit->log_topics[topic],
+        .index = (uint32_t)batch_topic_count(commit->batch, topic),
+    };
 }
 
 void open_commit_hold(struct open_commit *commit, size_t port, void *handle)
@@ -48,9 +56,10 @@ void open_commit_hold(struct open_commit *commit, size_t port, void *handle)
     commit->held_count++;
 }
 
-bool open_commit_is_due(const struct open_commit *commit, uint64_t now_ns)
+bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns)
 {
-    if (batch_is_empty(commit->batch)) { return false; }
+    if (open_commit_is_empty(commit)) { return false; }
+    if (commit->began_ns == 0) { commit->began_ns = now_ns; } /* lanes alone */
     if (commit->full) { return true; }
     if (commit->held_count + PACKETS_BURST_MAX > commit->held_max) { return true; }
     return now_ns - commit->began_ns >= commit->linger_ns;
@@ -98,18 +107,22 @@ bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct 
     struct commit_draft draft;
     if (core_log_begin(commit->log, topic_count, &draft) != STATUS_OK) { return false; }
 
-    encode_topics(commit, topic_count, &draft);
-    const struct commit_facts facts = {
+    struct commit_facts facts = {
         .rules_epoch = rules_epoch,
         .records = commit->records,
         .records_copies = commit->copies,
     };
-    remember_arrivals(commit, core_log_submit(commit->log, &draft, &facts, now));
+    if (commit->journal != NULL) { lane_journal_close(commit->journal, &draft, &facts); }
+    encode_topics(commit, topic_count, &draft);
+    const uint64_t number = core_log_submit(commit->log, &draft, &facts, now);
+    if (commit->journal != NULL) { lane_journal_submitted(commit->journal, number); }
+    remember_arrivals(commit, number);
 
     batch_clear(commit->batch);
     commit->records = 0;
     commit->copies = 0;
     commit->full = false;
+    commit->began_ns = 0;
     commit->arrivals.count = 0;
     release_held(commit);
     return true;
@@ -156,6 +169,7 @@ static enum status allocate_arrays(struct open_commit *commit,
 enum status open_commit_init(struct open_commit *commit, const struct open_commit_options *options)
 {
     commit->log = options->log;
+    commit->journal = options->journal;
     commit->linger_ns = options->linger_ns;
     commit->arrival_width_ns = options->linger_ns / (ARRIVALS_MAX / 2) + 1;
     commit->port_count = options->port_count;

@@ -22,6 +22,7 @@
 #include "pipeline/record.h"
 #include "pipeline/rules.h"
 #include "storage/core_log.h"
+#include "storage/lane_journal.h"
 
 BEGIN_C_DECLS
 
@@ -49,16 +50,18 @@ struct held_frames {
 
 struct open_commit {
     struct core_log *log;
+    struct lane_journal *journal; /* NULL: no lanes */
     struct batch *batch;
     int32_t *log_topics;    /* by the configuration's topic index */
     uint16_t *batch_topics; /* room for the topics of one commit */
     uint64_t linger_ns;
     uint64_t arrival_width_ns;
 
-    uint64_t began_ns; /* when its oldest record was received */
-    uint64_t records;  /* distinct ones */
+    uint64_t
+        began_ns; /* when its oldest record was received, or the first lane was noted; 0: empty */
+    uint64_t records; /* distinct ones */
     uint64_t copies;
-    bool full; /* a record did not fit: nothing more before it is closed */
+    bool full; /* a record, or its lane, did not fit: nothing more before it is closed */
     struct arrivals arrivals;
 
     struct held_frames held[CONFIG_PORTS_MAX];
@@ -73,6 +76,7 @@ struct open_commit {
 
 struct open_commit_options {
     struct core_log *log;
+    struct lane_journal *journal; /* may be NULL */
     const int32_t *log_topics;
     size_t topic_count;
     const struct packets *ports; /* frames come from, and go back to */
@@ -89,18 +93,22 @@ MUST_CHECK enum status open_commit_init(struct open_commit *commit,
 /* Gives back the frames that it still holds. */
 void open_commit_deinit(struct open_commit *commit);
 
+/* No records, and no lanes noted. */
 bool open_commit_is_empty(const struct open_commit *commit);
 
 /* STATUS_OK, STATUS_FULL: close it and add again, STATUS_INVALID: no commit could hold it. */
 MUST_CHECK enum status open_commit_add(struct open_commit *commit, const struct record *record,
                                        const struct verdict *verdict, uint64_t received_ns);
 
+/* Where the record that is added next will stand in `topic` of the configuration. */
+struct lane_place open_commit_place(const struct open_commit *commit, uint16_t topic);
+
 /* Keeps a frame until the commit is closed. Room was promised: at most PACKETS_BURST_MAX more once
  * open_commit_is_due says that frames are short. */
 void open_commit_hold(struct open_commit *commit, size_t port, void *handle);
 
 /* Full, old, or holding so many frames that receiving would suffer. */
-bool open_commit_is_due(const struct open_commit *commit, uint64_t now_ns);
+bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns);
 
 /* Gathers it into the log and gives its frames back. False: the log cannot take it yet. */
 bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now);

@@ -7,15 +7,20 @@
 #include "base/cycles.h"
 #include "base/invariant.h"
 #include "dataplane/open_commit.h"
+#include "dataplane/outbox.h"
+#include "dataplane/sessions.h"
 #include "nic/neighbour.h"
 #include "pipeline/decode.h"
+#include "pipeline/decode_native.h"
 
 enum {
     RECORDS_MAX = 512, /* decoded and not yet in the batch */
     HEADERS_MAX = PACKETS_BURST_MAX * RECORD_HEADERS_MAX,
-    REPLIES_MAX = PACKETS_BURST_MAX,
     TIMER_PERIOD_NS = 1 * NS_PER_MS,
     NEIGHBOUR_PERIOD_NS = 100 * NS_PER_MS,
+    FAREWELL_NS = 1 * NS_PER_S, /* for the CLOSEs of a worker that stops */
+    UDP_OVERHEAD_BYTES = 28,    /* IPv4 and UDP headers */
+    FRAGMENTS_MAX = 64,         /* records put together, in the open commit */
 };
 
 /* The frames of one receive call, and how far each stage got with them. */
@@ -26,22 +31,30 @@ struct burst {
     size_t decoded; /* packets [0, decoded) are done with decoding */
     size_t settled; /* packets [0, settled) were released or are held */
     uint64_t used;  /* bit i: a record of packet i is in the batch */
+    uint64_t kept;  /* bit i: packet i waits for a gap of its lane to fill: it is ours no more */
+    bool again;     /* packets that waited: counted when they came */
     struct instant received;
     struct bytes lines; /* what is left of packet `decoded`, when its listener speaks lines */
     uint8_t lines_listener;
     bool in_lines;
+    struct session_records native; /* likewise, when it speaks the native protocol */
+    uint8_t native_listener;
+    bool in_native;
 };
 
-struct reply {
-    size_t port;
-    void *handle;
-    size_t len_bytes;
+/* What a native record brought along; for others lane is LANE_NONE. */
+struct origin {
+    uint32_t lane;
+    uint32_t digest;
+    uint16_t fragment; /* the buffer that it lies in, or SESSION_FRAGMENT_NONE */
+    uint8_t refused;   /* its fate if it was decided by the decoder, else NATIVE_STORED */
 };
 
 enum phase {
     PHASE_RUNNING,
     PHASE_DRAINING,  /* no more frames; what is here goes to the log */
     PHASE_FINISHING, /* the log is being sealed */
+    PHASE_FAREWELL,  /* producers are told */
     PHASE_DONE,
 };
 
@@ -55,6 +68,10 @@ struct worker {
     struct core_log *log;
     struct stats_page *stats;
     struct note_ring *notes;
+    struct sessions *sessions; /* NULL: no listener speaks the native protocol */
+    struct lane_journal *journal;
+    const struct topic_hashes *topic_hashes;
+    uint32_t max_record_bytes;
     bool announces;
 
     /* one turn's time and finding */
@@ -68,6 +85,7 @@ struct worker {
 
     struct record records[RECORDS_MAX];
     struct verdict verdicts[RECORDS_MAX];
+    struct origin origins[RECORDS_MAX];
     uint8_t packet_of[RECORDS_MAX]; /* index in the burst */
     size_t record_count;
     size_t judged_count;
@@ -76,10 +94,12 @@ struct worker {
     size_t header_count;
 
     struct open_commit commit;
+    uint16_t fragments[FRAGMENTS_MAX]; /* that it holds */
+    size_t fragment_count;
 
     struct neighbour neighbours[CONFIG_PORTS_MAX];
-    struct reply replies[REPLIES_MAX];
-    size_t reply_count;
+    struct outbox outbox;
+    uint64_t farewell_ns;
     uint64_t timer_ns;
     uint64_t neighbour_ns;
 
@@ -142,6 +162,19 @@ static bool burst_is_spent(const struct worker *worker)
            worker->appended_count == worker->record_count;
 }
 
+/* Frames that waited until a gap before them filled come before new ones. */
+static bool receive_again(struct worker *worker)
+{
+    struct burst *const burst = &worker->burst;
+    if (worker->sessions == NULL) { return false; }
+    burst->count = sessions_take_ready(worker->sessions, burst->packets, PACKETS_BURST_MAX,
+                                       &burst->port, &burst->received);
+    if (burst->count == 0) { return false; }
+    burst->again = true;
+    worker->worked = true;
+    return true;
+}
+
 static void worker_receive(struct worker *worker)
 {
     struct burst *const burst = &worker->burst;
@@ -152,15 +185,19 @@ static void worker_receive(struct worker *worker)
     }
     assert_hot(burst->settled == burst->count);
 
-    const size_t port = worker->next_port;
-    worker->next_port = port + 1 == worker->port_count ? 0 : port + 1;
-
-    burst->count = packets_receive(worker->ports[port].packets, burst->packets, PACKETS_BURST_MAX);
-    burst->port = port;
     burst->decoded = 0;
     burst->settled = 0;
     burst->used = 0;
+    burst->kept = 0;
     burst->in_lines = false;
+    burst->in_native = false;
+    if (receive_again(worker)) { return; }
+
+    const size_t port = worker->next_port;
+    worker->next_port = port + 1 == worker->port_count ? 0 : port + 1;
+    burst->count = packets_receive(worker->ports[port].packets, burst->packets, PACKETS_BURST_MAX);
+    burst->port = port;
+    burst->again = false;
     burst->received = worker->now;
     if (burst->count == 0) { return; }
 
@@ -177,9 +214,11 @@ static struct record *record_push(struct worker *worker, uint8_t listener)
 {
     struct record *const record = &worker->records[worker->record_count];
     worker->packet_of[worker->record_count] = (uint8_t)worker->burst.decoded;
+    worker->origins[worker->record_count].lane = LANE_NONE;
     worker->record_count++;
     record->timestamp_ms = worker->burst.received.wall_ms;
     record->listener = listener;
+    record->topic = RECORD_NO_TOPIC;
     return record;
 }
 
@@ -230,16 +269,76 @@ static void decode_neighbour(struct worker *worker, const struct packet *packet,
 {
     const size_t port = worker->burst.port;
     struct packet_room room;
-    if (worker->reply_count == REPLIES_MAX) { return; }
-    if (!packets_reserve(worker->ports[port].packets, &room)) { return; }
+    if (!outbox_reserve(&worker->outbox, port, &room)) { return; }
 
     const size_t len_bytes = neighbour_receive(&worker->neighbours[port], packet, kind,
                                                worker->now.mono_ns, room.at, room.capacity_bytes);
     if (len_bytes == 0) {
-        packets_release(worker->ports[port].packets, &room.handle, 1);
+        outbox_cancel(&worker->outbox, port, room.handle);
         return;
     }
-    worker->replies[worker->reply_count++] = (struct reply){port, room.handle, len_bytes};
+    outbox_push(&worker->outbox, port, room.handle, len_bytes);
+}
+
+/* One native record into the array: what it is, and what decides its fate already. */
+static void decode_native_record(struct worker *worker, struct bytes bytes)
+{
+    const struct session_records *const records = &worker->burst.native;
+    struct origin *const origin = &worker->origins[worker->record_count];
+    struct record *const record = record_push(worker, worker->burst.native_listener);
+    struct decoded_native facts;
+    const bool good = decode_native(bytes, worker->headers + worker->header_count, record, &facts);
+    worker->header_count += record->header_count;
+    *origin = (struct origin){
+        .lane = records->lane,
+        .digest = facts.digest,
+        .fragment = records->fragment,
+        .refused = NATIVE_STORED,
+    };
+    if (records->too_large || bytes.len_bytes > worker->max_record_bytes) {
+        origin->refused = NATIVE_TOO_LARGE;
+    } else if (!good) {
+        origin->refused = NATIVE_MALFORMED_RECORD;
+    } else if (facts.has_topic) {
+        record->topic = topic_hashes_find(worker->topic_hashes, facts.topic_hash);
+        if (record->topic < 0) { origin->refused = NATIVE_NO_TOPIC; }
+    }
+    count(worker, STATS_records_in, 1);
+    count(worker, STATS_records_in_bytes, record->key.len_bytes + record->value.len_bytes);
+    worker->stats->records_in_flight++;
+}
+
+/* As decode_lines_of_packet. */
+static bool decode_native_of_packet(struct worker *worker)
+{
+    struct bytes bytes;
+    for (;;) {
+        if (worker->record_count == RECORDS_MAX) { return false; }
+        if (worker->header_count > HEADERS_MAX - RECORD_HEADERS_MAX) { return false; }
+        if (!sessions_next_record(worker->sessions, &worker->burst.native, &bytes)) { return true; }
+        decode_native_record(worker, bytes);
+    }
+}
+
+static bool decode_native_packet(struct worker *worker, const struct packet *packet,
+                                 const struct datagram *datagram, uint8_t listener)
+{
+    struct burst *const burst = &worker->burst;
+    const struct session_input input = {
+        .packet = packet,
+        .datagram = datagram,
+        .port = burst->port,
+        .received = burst->received,
+        .again = burst->again,
+    };
+    switch (sessions_receive(worker->sessions, &input, &burst->native)) {
+    case SESSION_DONE: return true;
+    case SESSION_KEPT: burst->kept |= UINT64_C(1) << burst->decoded; return true;
+    case SESSION_RECORDS: break;
+    }
+    burst->native_listener = listener;
+    burst->in_native = true;
+    return decode_native_of_packet(worker);
 }
 
 /* One packet, from its frame on; true when it is done with. */
@@ -247,6 +346,7 @@ static bool decode_packet(struct worker *worker, const struct packet *packet)
 {
     struct burst *const burst = &worker->burst;
     if (burst->in_lines) { return decode_lines_of_packet(worker); }
+    if (burst->in_native) { return decode_native_of_packet(worker); }
 
     struct datagram datagram;
     const enum frame_result result =
@@ -263,6 +363,9 @@ static bool decode_packet(struct worker *worker, const struct packet *packet)
     if (listener == LISTENER_NONE) {
         count(worker, STATS_frames_no_listener, 1);
         return true;
+    }
+    if (worker->listeners->items[listener].protocol == CONFIG_PROTOCOL_NATIVE) {
+        return decode_native_packet(worker, packet, &datagram, listener);
     }
     if (worker->listeners->items[listener].protocol == CONFIG_PROTOCOL_SYSLOG) {
         count(worker, STATS_frames_syslog, 1);
@@ -293,6 +396,7 @@ static void worker_decode(struct worker *worker)
         if (worker->header_count > HEADERS_MAX - RECORD_HEADERS_MAX) { return; }
         if (!decode_packet(worker, &burst->packets[burst->decoded])) { return; }
         burst->in_lines = false;
+        burst->in_native = false;
         burst->decoded++;
     }
 }
@@ -315,8 +419,14 @@ static bool close_commit(struct worker *worker)
 {
     const bool closed =
         open_commit_close(&worker->commit, rule_set_epoch(worker->rules), worker->now);
-    if (closed) { worker->worked = true; }
-    return closed;
+    if (!closed) { return false; }
+    worker->worked = true;
+    for (size_t i = 0; i < worker->fragment_count; i++) {
+        sessions_fragment_done(worker->sessions, worker->fragments[i]);
+    }
+    worker->fragment_count = 0;
+    if (worker->sessions != NULL) { sessions_commit_closed(worker->sessions); }
+    return true;
 }
 
 COLD static void refuse_too_large(struct worker *worker, const struct record *record)
@@ -327,11 +437,77 @@ COLD static void refuse_too_large(struct worker *worker, const struct record *re
               record->listener);
 }
 
+static const struct lane_place nowhere = {LOG_NO_TOPIC, 0};
+
+/* The fate of a native record goes into the lane's part of the commit; what it lies in is kept or
+ * given back. */
+static void note_fate(struct worker *worker, const struct origin *origin, uint8_t fate,
+                      struct lane_place place)
+{
+    const uint32_t digest = fate == NATIVE_TOO_LARGE ? 0 : origin->digest;
+    const bool noted = lane_journal_record(worker->journal, origin->lane, fate, place, digest,
+                                           sessions_lane_clock_ms(worker->sessions, worker->now));
+    assert(noted); /* sessions take no more than there is room for */
+    (void)noted;
+    if (origin->fragment == SESSION_FRAGMENT_NONE) { return; }
+    if (fate == NATIVE_STORED) {
+        assert(worker->fragment_count < FRAGMENTS_MAX);
+        worker->fragments[worker->fragment_count++] = origin->fragment;
+    } else {
+        sessions_fragment_done(worker->sessions, origin->fragment);
+    }
+}
+
+static enum stats_counter refusal_counter(uint8_t fate)
+{
+    switch (fate) {
+    case NATIVE_TOO_LARGE: return STATS_records_refused_too_large;
+    case NATIVE_NO_TOPIC: return STATS_records_refused_no_topic;
+    default: return STATS_records_refused_malformed;
+    }
+}
+
+/* As append_record, for one that a lane sent. */
+static bool append_native(struct worker *worker, size_t index)
+{
+    const struct origin *const origin = &worker->origins[index];
+    const struct verdict *const verdict = &worker->verdicts[index];
+    if (!lane_journal_has_room(worker->journal)) {
+        worker->commit.full = true;
+        return false;
+    }
+    uint8_t fate = origin->refused;
+    if (fate == NATIVE_STORED && verdict->drop) { fate = NATIVE_DROPPED; }
+    struct lane_place place = nowhere;
+    if (fate == NATIVE_STORED) {
+        place = open_commit_place(&worker->commit, verdict->topics[0]);
+        const enum status status = open_commit_add(&worker->commit, &worker->records[index],
+                                                   verdict, worker->burst.received.mono_ns);
+        if (status == STATUS_FULL) { return false; }
+        if (status != STATUS_OK) {
+            fate = NATIVE_TOO_LARGE;
+            place = nowhere;
+        }
+    }
+    note_fate(worker, origin, fate, place);
+    if (fate == NATIVE_STORED) {
+        if (origin->fragment == SESSION_FRAGMENT_NONE) {
+            worker->burst.used |= UINT64_C(1) << worker->packet_of[index];
+        }
+        return true;
+    }
+    worker->stats->records_in_flight--;
+    count(worker, fate == NATIVE_DROPPED ? STATS_records_dropped_by_rule : refusal_counter(fate),
+          1);
+    return true;
+}
+
 /* One judged record into the batch; false when the batch must be gathered first. */
 static bool append_record(struct worker *worker, size_t index)
 {
     const struct record *const record = &worker->records[index];
     const struct verdict *const verdict = &worker->verdicts[index];
+    if (worker->origins[index].lane != LANE_NONE) { return append_native(worker, index); }
     if (verdict->drop) {
         count(worker, STATS_records_dropped_by_rule, 1);
         worker->stats->records_in_flight--;
@@ -359,6 +535,7 @@ static void settle_frames(struct worker *worker)
     for (; burst->settled < burst->decoded; burst->settled++) {
         void *const handle = burst->packets[burst->settled].handle;
         const bool used = (burst->used >> burst->settled) & 1;
+        if ((burst->kept >> burst->settled) & 1) { continue; }
         if (used && keep) {
             open_commit_hold(&worker->commit, burst->port, handle);
         } else {
@@ -399,33 +576,35 @@ static void worker_reap(struct worker *worker)
                          &worker->stats->receive_to_durable)) {
         worker->worked = true;
     }
+    if (worker->sessions != NULL) { sessions_reap(worker->sessions, durable); }
+}
+
+static void worker_acknowledge(struct worker *worker)
+{
+    if (worker->sessions == NULL) { return; }
+    if (sessions_acknowledge(worker->sessions, worker->now)) { worker->worked = true; }
 }
 
 /* ---------------------------------------------------------------------- transmit and timers */
 
 static void worker_transmit(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->reply_count; i++) { /* rare: one by one is fine */
-        const struct reply *const reply = &worker->replies[i];
-        packets_transmit(worker->ports[reply->port].packets, &reply->handle, &reply->len_bytes, 1);
-    }
-    count(worker, STATS_frames_sent, worker->reply_count);
-    worker->reply_count = 0;
+    count(worker, STATS_frames_sent, outbox_flush(&worker->outbox));
 }
 
 static void neighbours_tick(struct worker *worker)
 {
     for (size_t port = 0; port < worker->port_count; port++) {
-        while (worker->reply_count < REPLIES_MAX) {
+        for (size_t i = 0; i < PACKETS_BURST_MAX; i++) {
             struct packet_room room;
-            if (!packets_reserve(worker->ports[port].packets, &room)) { break; }
+            if (!outbox_reserve(&worker->outbox, port, &room)) { break; }
             const size_t len_bytes = neighbour_tick(&worker->neighbours[port], worker->now.mono_ns,
                                                     room.at, room.capacity_bytes);
             if (len_bytes == 0) {
-                packets_release(worker->ports[port].packets, &room.handle, 1);
+                outbox_cancel(&worker->outbox, port, room.handle);
                 break;
             }
-            worker->replies[worker->reply_count++] = (struct reply){port, room.handle, len_bytes};
+            outbox_push(&worker->outbox, port, room.handle, len_bytes);
         }
     }
 }
@@ -455,6 +634,13 @@ static void advance_phase(struct worker *worker)
     }
     const bool closed = core_log_closed_why(worker->log) != STATUS_OK;
     if (worker->phase == PHASE_FINISHING && core_log_is_finished(worker->log)) {
+        worker->phase = worker->sessions != NULL ? PHASE_FAREWELL : PHASE_DONE;
+        worker->farewell_ns = worker->now.mono_ns;
+        if (worker->sessions != NULL) { sessions_drain(worker->sessions); }
+    }
+    if (worker->phase == PHASE_FAREWELL &&
+        (sessions_are_drained(worker->sessions) ||
+         worker->now.mono_ns - worker->farewell_ns >= FAREWELL_NS)) {
         worker->phase = PHASE_DONE;
     }
     /* A log that refuses writes cannot be finished: the records stay unacknowledged, and counted.
@@ -464,11 +650,22 @@ static void advance_phase(struct worker *worker)
     }
 }
 
+static void sessions_tick(struct worker *worker)
+{
+    const struct session_pressure pressure = {
+        .closed_why = core_log_closed_why(worker->log),
+        .held = worker->commit.full,
+    };
+    sessions_pressure(worker->sessions, &pressure, worker->now);
+    if (worker->phase == PHASE_RUNNING) { sessions_timers(worker->sessions, worker->now); }
+}
+
 static void worker_timers(struct worker *worker)
 {
     if (worker->now.mono_ns - worker->timer_ns < TIMER_PERIOD_NS) { return; }
     worker->timer_ns = worker->now.mono_ns;
     publish_gauges(worker);
+    if (worker->sessions != NULL) { sessions_tick(worker); }
     advance_phase(worker);
     if (worker->announces && worker->now.mono_ns - worker->neighbour_ns >= NEIGHBOUR_PERIOD_NS) {
         worker->neighbour_ns = worker->now.mono_ns;
@@ -501,7 +698,8 @@ bool worker_turn(struct worker *worker, struct instant now)
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_commit); }
     worker_reap(worker); /* durable: the watermark moves */
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_reap); }
-    worker_timers(worker); /* a bounded slice of slow work */
+    worker_acknowledge(worker); /* producers hear what is durable */
+    worker_timers(worker);      /* a bounded slice of slow work */
     worker_transmit(worker);
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_transmit); }
 
@@ -526,6 +724,7 @@ static enum status open_commit_of(struct worker *worker, const struct worker_opt
     for (size_t i = 0; i < options->port_count; i++) { ports[i] = options->ports[i].packets; }
     const struct open_commit_options commit = {
         .log = options->log,
+        .journal = options->native != NULL ? options->native->journal : NULL,
         .log_topics = options->log_topics,
         .topic_count = options->topic_count,
         .ports = ports,
@@ -536,6 +735,48 @@ static enum status open_commit_of(struct worker *worker, const struct worker_opt
         .linger_ns = options->commit_linger_ns,
     };
     return open_commit_init(&worker->commit, &commit);
+}
+
+static enum status create_sessions(struct worker *worker, const struct worker_options *options)
+{
+    const struct worker_native *const native = options->native;
+    const struct interface *interfaces[CONFIG_PORTS_MAX];
+    const struct steering *steerings[CONFIG_PORTS_MAX];
+    uint16_t mtu_bytes = UINT16_MAX;
+    for (size_t i = 0; i < options->port_count; i++) {
+        interfaces[i] = options->ports[i].interface;
+        steerings[i] = options->ports[i].steering;
+        if (interfaces[i]->mtu_bytes < mtu_bytes) { mtu_bytes = interfaces[i]->mtu_bytes; }
+    }
+    const struct sessions_options sessions = {
+        .table = native->table,
+        .journal = native->journal,
+        .homes = native->homes,
+        .cookie_key = native->cookie_key,
+        .session_key = native->session_key,
+        .interfaces = interfaces,
+        .steerings = steerings,
+        .port_count = options->port_count,
+        .outbox = &worker->outbox,
+        .stats = options->stats,
+        .notes = options->notes,
+        .partition = native->partition,
+        .incarnation = native->incarnation,
+        /* The one budget of frames: a part of what the open commit does not hold. */
+        .frames_waiting_max = (uint32_t)(options->frames_held_max / 2),
+        .max_record_bytes = native->max_record_bytes,
+        .datagram_bytes = (uint16_t)(mtu_bytes - UDP_OVERHEAD_BYTES),
+        .commit_bytes = options->commit_bytes,
+        .commits_in_flight_max = native->commits_in_flight_max,
+        .takeover_after_ns = native->takeover_after_ns,
+        .session_timeout_ns = native->session_timeout_ns,
+        .remember_ns = native->remember_ns,
+        .now = native->now,
+    };
+    worker->journal = native->journal;
+    worker->topic_hashes = native->topics;
+    worker->max_record_bytes = native->max_record_bytes;
+    return sessions_create(&sessions, &worker->sessions);
 }
 
 enum status worker_create(const struct worker_options *options, struct worker **out)
@@ -561,7 +802,14 @@ enum status worker_create(const struct worker_options *options, struct worker **
         neighbour_init(&worker->neighbours[port], options->ports[port].interface);
     }
 
+    struct packets packets[CONFIG_PORTS_MAX];
+    for (size_t i = 0; i < options->port_count; i++) { packets[i] = options->ports[i].packets; }
+    outbox_init(&worker->outbox, packets, options->port_count);
+
     enum status status = open_commit_of(worker, options);
+    if (status == STATUS_OK && options->native != NULL) {
+        status = create_sessions(worker, options);
+    }
     if (status == STATUS_OK) { status = rule_scratch_create(options->rules, &worker->scratch); }
     if (status != STATUS_OK) {
         worker_destroy(worker);
@@ -576,8 +824,14 @@ void worker_destroy(struct worker *worker)
     if (worker == NULL) { return; }
     struct burst *const burst = &worker->burst;
     for (; burst->settled < burst->count; burst->settled++) {
+        if ((burst->kept >> burst->settled) & 1) { continue; }
         packets_release(worker->ports[burst->port].packets, &burst->packets[burst->settled].handle,
                         1);
+    }
+    if (worker->sessions != NULL) {
+        (void)outbox_flush(&worker->outbox);
+        sessions_release_all(worker->sessions);
+        sessions_destroy(worker->sessions);
     }
     rule_scratch_destroy(worker->scratch);
     open_commit_deinit(&worker->commit);

@@ -18,12 +18,19 @@
 #include "base/compiler.h"
 #include "base/config.h"
 #include "base/note.h"
+#include "base/siphash.h"
 #include "base/status.h"
+#include "dataplane/cookie.h"
+#include "dataplane/lane_homes.h"
 #include "dataplane/listeners.h"
+#include "dataplane/topic_hashes.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
+#include "nic/steering.h"
 #include "pipeline/rules.h"
 #include "storage/core_log.h"
+#include "storage/lane_journal.h"
+#include "storage/lane_table.h"
 #include "wire/stats_page.h"
 
 BEGIN_C_DECLS
@@ -33,6 +40,25 @@ struct worker; /* opaque */
 struct worker_port {
     struct packets packets;
     const struct interface *interface;
+    const struct steering *steering; /* NULL: which queue a flow comes to is not known */
+};
+
+/* What the native protocol needs, where a listener speaks it. All is borrowed. */
+struct worker_native {
+    struct lane_table *table; /* as recovered */
+    struct lane_journal *journal;
+    const struct lane_homes *homes;
+    const struct topic_hashes *topics;
+    const struct cookie_key *cookie_key; /* the node's */
+    struct siphash_key session_key;      /* the worker's own */
+    uint32_t partition;
+    uint64_t incarnation;
+    uint32_t max_record_bytes;
+    uint32_t commits_in_flight_max;
+    uint64_t takeover_after_ns;
+    uint64_t session_timeout_ns;
+    uint64_t remember_ns;
+    struct instant now;
 };
 
 struct worker_options {
@@ -49,6 +75,7 @@ struct worker_options {
     size_t commit_bytes;     /* of record batches in one commit, at most */
     size_t commit_records_max;
     uint64_t commit_linger_ns;
+    const struct worker_native *native; /* NULL: no listener speaks it */
     bool announces; /* asks for the gateway and announces the address: one worker of a node does */
 };
 

@@ -257,6 +257,10 @@ static void choose_offloads(struct dpdk_device *device, const struct rte_eth_dev
     conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf->rx_adv_conf.rss_conf.rss_hf =
         info->flow_type_rss_offloads & (by_ports | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4);
+    dpdk_steering_choose_key(info, &device->key);
+    if (device->key.len_bytes == 0) { return; }
+    conf->rx_adv_conf.rss_conf.rss_key = device->key.bytes;
+    conf->rx_adv_conf.rss_conf.rss_key_len = device->key.len_bytes;
 }
 
 static enum status device_set_mtu(const struct dpdk_device *device, uint16_t mtu_bytes,
@@ -293,7 +297,16 @@ static uint16_t receive_descriptors(const struct dpdk_device *device, size_t buf
     return (uint16_t)rte_align32prevpow2((uint32_t)quarter);
 }
 
-static enum status device_set_queues(const struct dpdk_device *device,
+/* AF_XDP's driver makes the send ring as long as the receive ring, and collects sent frames, as it
+ * sends, only when half of its completion ring is full: up to that half is out beside the ring. */
+static size_t ring_buffers(const struct dpdk_device *device, uint16_t receive_count,
+                           uint16_t send_count)
+{
+    if (is_af_xdp(device)) { return 2 * (size_t)receive_count + RECEIVE_DESCRIPTORS / 2; }
+    return (size_t)receive_count + send_count;
+}
+
+static enum status device_set_queues(struct dpdk_device *device,
                                      const struct dpdk_device_setup *setup,
                                      const struct rte_eth_dev_info *info,
                                      const struct rte_eth_conf *conf, struct dpdk_error *error)
@@ -312,6 +325,7 @@ static enum status device_set_queues(const struct dpdk_device *device,
         return device_refused(device, error, STATUS_IO, "refuses rings of %u and %u frames",
                               receive_count, send_count);
     }
+    device->ring_buffers = ring_buffers(device, receive_count, send_count);
     for (uint16_t queue = 0; queue < setup->queue_pairs; queue++) {
         const int result = rte_eth_rx_queue_setup(device->port_id, queue, receive_count, socket,
                                                   &receive, setup->pools[queue]);
@@ -360,6 +374,8 @@ static enum status device_configure(struct dpdk_device *device,
         return device_refused(device, error, STATUS_IO, "does not start: %s", strerror(-result));
     }
     device->started = true;
+    device->steers =
+        device->rss && dpdk_steering_set_up(device->port_id, setup->queue_pairs, &device->steering);
     char interface_name[NAME_BYTES];
     copy_interface_name(device->name, interface_name);
     device->kernel_index = if_nametoindex(interface_name); /* 0 for "": it rides on none */

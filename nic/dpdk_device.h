@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/status.h"
 #include "nic/dpdk_eal.h"
+#include "nic/dpdk_steering.h"
 #include "nic/ethernet.h"
 
 BEGIN_C_DECLS
@@ -37,6 +38,10 @@ struct dpdk_device {
     /* after start */
     bool checksum_offload;
     bool rss;
+    struct dpdk_steering_key key; /* DPDK keeps pointing to it */
+    bool steers;                  /* `steering` holds */
+    struct steering steering;
+    size_t ring_buffers; /* that the rings of a queue pair may keep from its pool, at most */
 };
 
 struct dpdk_device_setup {

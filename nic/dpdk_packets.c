@@ -85,30 +85,40 @@ static bool dpdk_packets_reserve(void *self, struct packet_room *out)
     return true;
 }
 
-static void dpdk_packets_drop(struct dpdk_packets *dpdk, struct rte_mbuf **mbufs, size_t count)
+COLD static void dpdk_packets_drop(struct dpdk_packets *dpdk, void *const *handles, size_t count)
 {
-    rte_pktmbuf_free_bulk(mbufs, (unsigned)count);
+    dpdk_packets_release(dpdk, handles, count);
     __atomic_store_n(&dpdk->send_dropped, dpdk->send_dropped + count, __ATOMIC_RELAXED);
 }
 
-static void dpdk_packets_transmit(void *self, void *const *handles, const size_t *lens_bytes,
-                                  size_t count)
+static size_t send_burst(const struct dpdk_packets *dpdk, void *const *handles,
+                         const size_t *lens_bytes, size_t count)
+{
+    struct rte_mbuf *mbufs[PACKETS_BURST_MAX];
+    copy_mbufs(mbufs, handles, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_hot(mbufs[i]->nb_segs == 1);
+        assert_hot(lens_bytes[i] <= (size_t)mbufs[i]->buf_len - mbufs[i]->data_off);
+        mbufs[i]->data_len = (uint16_t)lens_bytes[i];
+        mbufs[i]->pkt_len = (uint32_t)lens_bytes[i];
+    }
+    return rte_eth_tx_burst(dpdk->port_id, dpdk->queue_id, mbufs, (uint16_t)count);
+}
+
+/* A queue that is full is not asked again: what comes later must not go before what it refused. */
+static size_t dpdk_packets_transmit(void *self, void *const *handles, const size_t *lens_bytes,
+                                    size_t count)
 {
     struct dpdk_packets *const dpdk = self;
-    for (size_t done = 0; done < count;) {
-        struct rte_mbuf *mbufs[PACKETS_BURST_MAX];
-        const size_t burst = burst_of(count - done);
-        copy_mbufs(mbufs, handles + done, burst);
-        for (size_t i = 0; i < burst; i++) {
-            assert_hot(mbufs[i]->nb_segs == 1);
-            assert_hot(lens_bytes[done + i] <= (size_t)mbufs[i]->buf_len - mbufs[i]->data_off);
-            mbufs[i]->data_len = (uint16_t)lens_bytes[done + i];
-            mbufs[i]->pkt_len = (uint32_t)lens_bytes[done + i];
-        }
-        const size_t sent = rte_eth_tx_burst(dpdk->port_id, dpdk->queue_id, mbufs, (uint16_t)burst);
-        if (UNLIKELY(sent < burst)) { dpdk_packets_drop(dpdk, mbufs + sent, burst - sent); }
-        done += burst;
+    size_t taken = 0;
+    while (taken < count) {
+        const size_t burst = burst_of(count - taken);
+        const size_t sent = send_burst(dpdk, handles + taken, lens_bytes + taken, burst);
+        taken += sent;
+        if (UNLIKELY(sent < burst)) { break; }
     }
+    if (UNLIKELY(taken < count)) { dpdk_packets_drop(dpdk, handles + taken, count - taken); }
+    return taken;
 }
 
 /* Not rte_mempool_avail_count: it walks the caches of all possible lcores. Only this worker takes

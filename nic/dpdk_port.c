@@ -31,6 +31,7 @@ enum {
 struct dpdk_port {
     struct interface interface;
     size_t worker_count;
+    size_t buffers_per_worker;
     size_t device_count; /* of `devices`, opened */
     struct dpdk_device devices[DPDK_DEVICES_MAX];
     struct rte_mempool *pools[DPDK_WORKERS_MAX];
@@ -191,6 +192,31 @@ static enum status port_start_devices(struct dpdk_port *port, size_t buffers,
     return STATUS_OK;
 }
 
+/* What a worker cannot hold: see dpdk_port_frames_held_max. A cache grows to half as much again as
+ * its size before it is flushed. */
+static size_t port_frames_needed(const struct dpdk_port *port)
+{
+    size_t ring_buffers = 0;
+    for (size_t i = 0; i < port->device_count; i++) {
+        const size_t candidate = port->devices[i].ring_buffers;
+        if (candidate > ring_buffers) { ring_buffers = candidate; }
+    }
+    return ring_buffers + POOL_CACHE_BUFFERS * 3 / 2 + 2 * PACKETS_BURST_MAX;
+}
+
+static enum status port_check_room(const struct dpdk_port *port, size_t frames_held_max,
+                                   struct dpdk_error *error)
+{
+    if (frames_held_max <= dpdk_port_frames_held_max(port)) { return STATUS_OK; }
+    snprintf(error->text, sizeof error->text,
+             "device %s: of %zu packet buffers a worker, rings and caches take %zu, which leaves "
+             "too few to hold %zu received frames; raise dpdk.memory, reserve more hugepages "
+             "(vm.nr_hugepages), or use fewer workers",
+             port->devices[0].name, port->buffers_per_worker, port_frames_needed(port),
+             frames_held_max);
+    return STATUS_NO_MEMORY;
+}
+
 static void port_connect_queues(struct dpdk_port *port)
 {
     const bool one = one_device_serves_all(port);
@@ -222,10 +248,12 @@ enum status dpdk_port_create(const struct dpdk_port_options *options, struct dpd
     }
     port->interface = options->interface;
     port->worker_count = options->worker_count;
+    port->buffers_per_worker = buffers;
 
     enum status status = port_open_devices(port, options, error);
     if (status == STATUS_OK) { status = port_make_pools(port, buffers, error); }
     if (status == STATUS_OK) { status = port_start_devices(port, buffers, error); }
+    if (status == STATUS_OK) { status = port_check_room(port, options->frames_held_max, error); }
     if (status != STATUS_OK) {
         dpdk_port_destroy(port);
         return status;
@@ -252,6 +280,18 @@ struct packets dpdk_port_packets(struct dpdk_port *port, size_t worker_index)
 const struct interface *dpdk_port_interface(const struct dpdk_port *port)
 {
     return &port->interface;
+}
+
+size_t dpdk_port_frames_held_max(const struct dpdk_port *port)
+{
+    const size_t needed = port_frames_needed(port);
+    return port->buffers_per_worker > needed ? port->buffers_per_worker - needed : 0;
+}
+
+const struct steering *dpdk_port_steering(const struct dpdk_port *port)
+{
+    const struct dpdk_device *const only = &port->devices[0];
+    return one_device_serves_all(port) && only->steers ? &only->steering : NULL;
 }
 
 /* ---- facts and counts -------------------------------------------------------------------------*/

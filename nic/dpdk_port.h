@@ -18,6 +18,7 @@
 #include "nic/dpdk_eal.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
+#include "nic/steering.h"
 
 BEGIN_C_DECLS
 
@@ -27,6 +28,9 @@ struct dpdk_port_options {
     size_t worker_count;
     struct interface interface; /* mac is filled in from the device */
     size_t buffers_per_worker;  /* mbufs; see dpdk_port_buffers_default */
+    /* Received frames that a worker must be able to keep: a pool that is too small for them and the
+     * rings is refused. 0: as many as dpdk_port_frames_held_max then says. */
+    size_t frames_held_max;
 };
 
 struct dpdk_port; /* opaque */
@@ -36,8 +40,8 @@ size_t dpdk_port_buffers_default(const struct dpdk_memory *memory, size_t worker
                                  size_t port_count, uint16_t mtu_bytes);
 
 /* Configures and starts. STATUS_NOT_FOUND: no such device; STATUS_UNSUPPORTED: fewer queues than
- * workers, or too large an mtu; STATUS_BUSY: another port has the device; STATUS_NO_MEMORY;
- * STATUS_IO. */
+ * workers, or too large an mtu; STATUS_BUSY: another port has the device; STATUS_NO_MEMORY: also
+ * too few buffers for what is to be held; STATUS_IO. */
 MUST_CHECK enum status dpdk_port_create(const struct dpdk_port_options *options,
                                         struct dpdk_port **out, struct dpdk_error *error);
 /* NULL is fine. Workers have stopped and hold no frame. A port over AF_XDP cannot be made again in
@@ -47,6 +51,16 @@ void dpdk_port_destroy(struct dpdk_port *port);
 /* The queue pair of a worker, as a packets port; lives as long as the port. */
 struct packets dpdk_port_packets(struct dpdk_port *port, size_t worker_index);
 const struct interface *dpdk_port_interface(const struct dpdk_port *port);
+
+/* How many received frames each worker may keep from this port (an open commit, frames that wait
+ * for one before them) so that it still receives and answers: its pool without what the rings, the
+ * lcore's cache and two bursts on their way may take. 0 for a pool that is just these. */
+size_t dpdk_port_frames_held_max(const struct dpdk_port *port);
+
+/* Which worker a flow comes to: queue numbers are worker indexes. Lives as long as the port. NULL:
+ * nothing is known of that (one worker, a device a worker, no RSS over UDP's ports, or a driver
+ * that does not tell how it hashes). */
+const struct steering *dpdk_port_steering(const struct dpdk_port *port);
 
 struct dpdk_port_facts {
     char driver[DPDK_DRIVER_NAME_BYTES];

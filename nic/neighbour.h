@@ -2,8 +2,8 @@
  * neighbours.
  *
  * Purpose  ARP replies and requests (RFC 826, 5227's announcement at start), ICMP echo replies (RFC
- *          1122 3.2.2.6). The table (fixed size, oldest entry replaced) serves whoever sends later
- *          (acks of the native protocol); a gateway is asked for at start and again before it ages.
+ *          1122 3.2.2.6). The table (fixed size, oldest entry replaced) serves whoever sends
+ *          unasked (answers take udp_path.h); a gateway is asked for at start and before it ages.
  * Owns     Its table. Frames are built in room that the caller lends.
  * Threads  One worker owns one; nothing is shared. Time comes in as an argument.
  * Trust    Only requests and replies that concern our own address change the table. Nothing but the

@@ -4,7 +4,8 @@
  *          sim_packets.c the simulated.
  * Owns     A received frame belongs to the receiver until it is given back by release or transmit.
  * Threads  One worker owns a queue pair and alone calls it; nothing waits, locks or allocates.
- * Cost     One indirect call a burst, never one a packet. */
+ * Cost     One indirect call a burst, never one a received packet. Reserve is one a frame: 4.7 ns,
+ *          where a bulk of 64 took 2.1 each and writing an ack's headers 26. */
 #pragma once
 
 #include <stdbool.h>
@@ -47,7 +48,7 @@ struct packets_ops {
     size_t (*receive)(void *self, struct packet *out, size_t capacity);
     void (*release)(void *self, void *const *handles, size_t count);
     bool (*reserve)(void *self, struct packet_room *out);
-    void (*transmit)(void *self, void *const *handles, const size_t *lens_bytes, size_t count);
+    size_t (*transmit)(void *self, void *const *handles, const size_t *lens_bytes, size_t count);
     size_t (*buffers_free)(void *self);
 };
 
@@ -75,16 +76,22 @@ static inline bool packets_reserve(struct packets packets, struct packet_room *o
     return packets.ops->reserve(packets.self, out);
 }
 
-/* Sends reserved buffers, each with its length. What the queue does not take is dropped and counted
- * by the port (tx_dropped). The handles are the port's again. */
-static inline void packets_transmit(struct packets packets, void *const *handles,
-                                    const size_t *lens_bytes, size_t count)
+/* Sends reserved buffers, each with its length, in as few device calls as bursts: one call for many
+ * frames, not many calls (a call is a system call under AF_XDP). Answers how many the queue took,
+ * the first ones; the others are dropped, and counted by the port (send_dropped_frames). All
+ * handles are the port's again. */
+static inline size_t packets_transmit(struct packets packets, void *const *handles,
+                                      const size_t *lens_bytes, size_t count)
 {
-    packets.ops->transmit(packets.self, handles, lens_bytes, count);
+    return packets.ops->transmit(packets.self, handles, lens_bytes, count);
 }
 
-/* How many more frames can be received before the pool is empty: the worker closes its open commit
- * early when this gets low. */
+/* How many buffers are left for frames to come. A frame that is held is one less until it is
+ * released, whatever the device: what it had in a ring is replaced from here (net_af_xdp: as it is
+ * received, and none is received while there are fewer than it would hand out; a NIC's driver: some
+ * dozens later) or was copied from here (af_packet, pcap). Sent frames come back as the device gets
+ * round to it. So this may not fall to nothing while the worker waits for a frame: what it may hold
+ * is dpdk_port_frames_held_max. */
 static inline size_t packets_buffers_free(struct packets packets)
 {
     return packets.ops->buffers_free(packets.self);

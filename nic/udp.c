@@ -1,6 +1,7 @@
 #include "nic/udp.h"
 
 #include "base/cursor.h"
+#include "base/invariant.h"
 #include "nic/checksum.h"
 #include "nic/ip.h"
 
@@ -28,4 +29,25 @@ bool udp_checksum_is_good(const struct udp_datagram *datagram, uint32_t source_a
     const uint64_t pseudo_header = checksum_pseudo_header(
         source_address, target_address, IPV4_PROTOCOL_UDP, (uint16_t)datagram->whole.len_bytes);
     return checksum_finish(checksum_add(pseudo_header, datagram->whole)) == 0;
+}
+
+void udp_write_header(struct sink *sink, const struct udp_flow *flow, struct bytes payload)
+{
+    assert_hot(payload.len_bytes <= UDP_PAYLOAD_BYTES_MAX);
+    const uint16_t len_bytes = (uint16_t)(UDP_HEADER_BYTES + payload.len_bytes);
+    uint8_t *const header = sink_take(sink, UDP_HEADER_BYTES);
+    if (header == NULL) { return; }
+
+    struct sink out = sink_into(header, UDP_HEADER_BYTES);
+    sink_be16(&out, flow->source_port);
+    sink_be16(&out, flow->target_port);
+    sink_be16(&out, len_bytes);
+    uint8_t *const checksum = sink_take(&out, 2);
+    store_le16(checksum, 0);
+
+    uint64_t sum = checksum_pseudo_header(flow->source_address, flow->target_address,
+                                          IPV4_PROTOCOL_UDP, len_bytes);
+    sum = checksum_add(sum, sink_written(&out));
+    const uint16_t finished = checksum_finish(checksum_add(sum, payload));
+    store_le16(checksum, finished != 0 ? finished : UINT16_MAX);
 }

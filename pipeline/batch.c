@@ -251,6 +251,11 @@ bool batch_is_empty(const struct batch *batch) { return batch->entry_count == 0;
 
 size_t batch_record_count(const struct batch *batch) { return batch->entry_count; }
 
+size_t batch_topic_count(const struct batch *batch, uint16_t topic)
+{
+    return batch->chains[topic].record_count;
+}
+
 size_t batch_encoded_bytes(const struct batch *batch) { return batch->encoded_bytes; }
 
 size_t batch_topics(const struct batch *batch, uint16_t *out)

@@ -38,8 +38,9 @@ MUST_CHECK enum status batch_add(struct batch *batch, const struct record *recor
                                  const uint16_t *topics, size_t topic_count);
 
 bool batch_is_empty(const struct batch *batch);
-size_t batch_record_count(const struct batch *batch);  /* entries: copies count */
-size_t batch_encoded_bytes(const struct batch *batch); /* of all topics; exact */
+size_t batch_record_count(const struct batch *batch);                /* entries: copies count */
+size_t batch_topic_count(const struct batch *batch, uint16_t topic); /* of one topic */
+size_t batch_encoded_bytes(const struct batch *batch);               /* of all topics; exact */
 
 /* The topics that have records, in ascending order: fills `out` (room for topic_count) and answers
  * how many. */

@@ -13,7 +13,10 @@
 
 BEGIN_C_DECLS
 
-enum { RECORD_HEADERS_MAX = 24 };
+enum {
+    RECORD_HEADERS_MAX = 24,
+    RECORD_NO_TOPIC = -1,
+};
 
 /* A Kafka record header: the name is UTF-8 text, the value any bytes. */
 struct record_header {
@@ -23,11 +26,12 @@ struct record_header {
 
 struct record {
     struct bytes key;                    /* null: none */
-    struct bytes value;                  /* never null; may be empty */
+    struct bytes value;                  /* null: a tombstone, which the rules take for empty */
     int64_t timestamp_ms;                /* CreateTime: since 1970 */
     const struct record_header *headers; /* header_count of them; NULL when there are none */
     uint16_t header_count;
     uint16_t listener; /* index in the configuration */
+    int32_t topic; /* that its producer named, or RECORD_NO_TOPIC: stands in for the listener's */
 };
 
 END_C_DECLS

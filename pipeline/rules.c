@@ -114,6 +114,11 @@ void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
         const int32_t rule = take_first_match(scratch);
         verdicts[i] =
             rule == RULES_NONE ? rules->fallbacks[records[i].listener] : rules->verdicts[rule];
+        if (rule == RULES_NONE && records[i].topic != RECORD_NO_TOPIC) {
+            verdicts[i].drop = false;
+            verdicts[i].topic_count = 1;
+            verdicts[i].topics[0] = (uint16_t)records[i].topic;
+        }
     }
 }
 

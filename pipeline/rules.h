@@ -36,7 +36,7 @@ MUST_CHECK enum status rule_scratch_create(const struct rule_set *rules, struct 
 void rule_scratch_destroy(struct rule_scratch *scratch);
 
 /* Judges `count` records; verdicts[i] is for records[i]. First match in file order wins. Without a
- * match: the topic of the record's listener, else the file's default. */
+ * match: the topic that the record names, else its listener's, else the file's default. */
 void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
                  const struct record *records, size_t count, struct verdict *verdicts);
 

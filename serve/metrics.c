@@ -71,6 +71,7 @@ static void ledger_counters(const struct metrics_sources *sources, struct text *
     outcome_group(sources, out, "records_total", STATS_GROUP_STORED, "stored", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_DROPPED, "dropped", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_REFUSED, "refused", "records_");
+    outcome_group(sources, out, "records_total", STATS_GROUP_DUPLICATE, "duplicate", "records_");
     outcome_group(sources, out, "records_total", STATS_GROUP_LOST, "lost", "records_");
 }
 
@@ -160,6 +161,24 @@ static double gauge_buffers(const struct metrics_sources *sources, const struct 
     return (double)page->buffers_free;
 }
 
+static double gauge_lanes(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->lanes_known;
+}
+
+static double gauge_sessions(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->sessions_live;
+}
+
+static double gauge_credit(const struct metrics_sources *sources, const struct stats_page *page)
+{
+    (void)sources;
+    return (double)page->lane_credit_bytes;
+}
+
 static double age_seconds(uint64_t now_ns, uint64_t then_ns)
 {
     return now_ns > then_ns ? (double)(now_ns - then_ns) / NS_PER_S : 0;
@@ -198,6 +217,9 @@ static const struct worker_gauge worker_gauges[] = {
     {"records_in_flight", "Records decoded and not yet durable.", gauge_records},
     {"commits_in_flight", "Commits handed to the disk and not yet durable.", gauge_commits},
     {"buffers_free", "Packet buffers left in the pool.", gauge_buffers},
+    {"lanes_known", "Lanes of native producers that are remembered.", gauge_lanes},
+    {"sessions_live", "Native producers' sessions.", gauge_sessions},
+    {"lane_credit_bytes", "What one lane may have under way: 0 stops producers.", gauge_credit},
     {"worker_heartbeat_age_seconds", "Since the worker's last turn.", gauge_heartbeat},
     {"worker_cycles_per_second", "TSC frequency of the worker's core.", gauge_frequency},
     {"ledger_frames_residue", "Frames without an outcome: 0 when quiescent.", gauge_frames_residue},

@@ -69,11 +69,20 @@ static void log_resume_from(struct core_log *log, const struct log_resume *resum
     log->partition = resume->partition;
     log->leader_epoch = resume->leader_epoch;
     log->last_wall_ms = resume->last_wall_ms;
+    log->lane_checkpoint = resume->lane_checkpoint;
     log->durable.number = resume->next_commit_number - 1;
     log->durable.crc32c = resume->predecessor_commit_crc32c;
     log->durable.nonce = resume->predecessor_nonce;
     log->closed = log->durable;
     topic_table_init(&log->topics, resume);
+}
+
+/* The segments that lanes are recovered from. Where nobody looked for the checkpoint: all. */
+static uint64_t lane_floor_of(const struct core_log_options *options)
+{
+    const struct log_resume *const resume = options->resume;
+    if (resume->lane_floor > 0) { return resume->lane_floor; }
+    return resume->lane_checkpoint > 0 ? 1 : 0;
 }
 
 enum status core_log_create(const struct core_log_options *options, struct core_log **out)
@@ -103,6 +112,7 @@ enum status core_log_create(const struct core_log_options *options, struct core_
     slot->nonce = log->durable.nonce;
     atomic_store_explicit(&slot->open_segment_number, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->why, STATUS_OK, memory_order_relaxed);
+    atomic_store_explicit(&slot->lane_floor, lane_floor_of(options), memory_order_release);
     atomic_store_explicit(&slot->durable_number, log->durable.number, memory_order_release);
     atomic_store_explicit(&slot->state, ROOT_LOG_OPEN, memory_order_release);
     *out = log;
@@ -148,6 +158,15 @@ uint64_t core_log_next_offset(const struct core_log *log, int32_t topic)
 uint32_t core_log_leader_epoch(const struct core_log *log) { return log->leader_epoch; }
 
 uint64_t core_log_durable_number(const struct core_log *log) { return log->durable.number; }
+
+uint64_t core_log_next_number(const struct core_log *log) { return log->closed.number + 1; }
+
+uint64_t core_log_open_segment_number(const struct core_log *log)
+{
+    return log->open == NULL ? 0 : log->open->file.number;
+}
+
+uint64_t core_log_lane_checkpoint(const struct core_log *log) { return log->lane_checkpoint; }
 
 uint32_t core_log_in_flight(const struct core_log *log) { return (uint32_t)log->pending.commits; }
 
@@ -255,7 +274,8 @@ size_t core_log_commit_room(const struct core_log *log, size_t topic_count)
 {
     const size_t lines_bytes =
         commit_entries_position((uint32_t)topic_count + LOG_COMMIT_OWN_LINES);
-    const size_t own_bytes = lines_bytes + LOG_COMMIT_TOTALS_BYTES + 8 * topic_count;
+    const size_t own_bytes = lines_bytes + LOG_COMMIT_TOTALS_BYTES + 8 * topic_count +
+                             log_align_bytes(log->options.lanes_bytes_max, 8);
     return log->options.commit_bytes_max > own_bytes ? log->options.commit_bytes_max - own_bytes
                                                      : 0;
 }
@@ -275,13 +295,33 @@ struct sink core_log_entry_room(const struct commit_draft *draft)
     return sink_into(draft->at + draft->used_bytes, room_bytes);
 }
 
+/* Lines of records. */
+static uint32_t draft_batches(const struct commit_draft *draft)
+{
+    return draft->entry_count - (draft->has_lanes ? 1 : 0);
+}
+
+void core_log_lanes_add(struct core_log *log, struct commit_draft *draft, uint32_t length_bytes,
+                        uint32_t crc32c)
+{
+    assert(draft->entry_count == 0);
+    assert(length_bytes > 0 && length_bytes <= log->options.lanes_bytes_max);
+    log_commit_add(draft, (struct entry){
+                              .type = ENTRY_LANES,
+                              .topic = LOG_NO_TOPIC,
+                              .length_bytes = length_bytes,
+                              .crc32c = crc32c,
+                          });
+    draft->has_lanes = true;
+}
+
 void core_log_entry_add(struct core_log *log, struct commit_draft *draft, int32_t topic,
                         uint32_t record_count, uint32_t length_bytes, uint32_t crc32c,
                         int64_t max_timestamp_ms)
 {
     assert(record_count > 0);
     assert(topic >= 0 && (uint32_t)topic < log->topics.count);
-    assert(draft->entry_count < draft->entry_capacity - LOG_COMMIT_OWN_LINES);
+    assert(draft_batches(draft) < draft->entry_capacity - LOG_COMMIT_OWN_LINES);
     struct table_topic *const target = &log->topics.topics[topic];
     log_commit_add(draft, (struct entry){
                               .type = ENTRY_RECORDS,
@@ -312,11 +352,13 @@ static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
         .write = LOG_WRITE_WAITING,
         .records = facts->records,
         .records_copies = facts->records_copies,
-        .batches = draft->entry_count,
+        .batches = draft_batches(draft),
         .has_topics = first,
+        .lane_checkpoint_begins = facts->lane_checkpoint_begins,
     };
     for (uint32_t i = 0; i < draft->entry_count; i++) {
-        commit.batch_bytes += entry_decode(bytes_of(draft->at, draft->used_bytes), i).length_bytes;
+        const struct entry entry = entry_decode(bytes_of(draft->at, draft->used_bytes), i);
+        if (entry.type == ENTRY_RECORDS) { commit.batch_bytes += entry.length_bytes; }
     }
     if (first) { draft->capacity_bytes += core_log_topics_room(log); }
 
@@ -325,6 +367,7 @@ static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
                                                     (first ? log->topics.declarations_bytes : 0),
                                                 LOG_BLOCK_BYTES);
     log->rules_epoch = facts->rules_epoch;
+    if (facts->lane_checkpoint > 0) { log->lane_checkpoint = facts->lane_checkpoint; }
     commit.header = core_log_next_header(log, flags, now);
     core_log_project_totals(log, &commit, length_bytes, totals);
     log_commit_add_totals(draft, totals);
@@ -340,7 +383,7 @@ static uint64_t log_submit(struct core_log *log, struct commit_draft *draft,
     log->ring_end = draft->ring_position + commit.header.length_bytes;
     log->declarations_pending = false;
     log->last_closed_ns = now.mono_ns;
-    log->last_had_records = commit.batches > 0;
+    log->last_had_entries = draft->has_lanes || commit.batches > 0;
     log->now_ns = now.mono_ns;
     core_log_pump(log);
     return commit.header.number;
@@ -383,7 +426,7 @@ static bool log_segment_is_old(const struct core_log *log)
 
 static bool log_is_idle(const struct core_log *log)
 {
-    if (log->options.idle_watermark_ns == 0 || !log->last_had_records) { return false; }
+    if (log->options.idle_watermark_ns == 0 || !log->last_had_entries) { return false; }
     if (log->pending.commits > 0) { return false; }
     return log->now_ns - log->last_closed_ns >= log->options.idle_watermark_ns;
 }

@@ -32,7 +32,8 @@ BEGIN_C_DECLS
 
 enum {
     CORE_LOG_IN_FLIGHT_MAX = 64,
-    CORE_LOG_COMMIT_ENTRIES_MAX = LOG_TOPICS_MAX + 2, /* topics' records, declarations, totals */
+    CORE_LOG_COMMIT_ENTRIES_MAX =
+        LOG_TOPICS_MAX + 3, /* topics' records, declarations, totals, lanes */
 };
 
 struct core_log; /* opaque */
@@ -50,6 +51,7 @@ struct core_log_options {
     uint64_t incarnation;
     uint32_t commits_in_flight_max;
     uint32_t commit_bytes_max;   /* of one commit of records, header and padding included */
+    uint32_t lanes_bytes_max;    /* of these, for its ENTRY_LANES; 0: it never has one */
     uint32_t commit_records_max; /* entries of one commit: bounds what a lost tail can have named */
     uint64_t idle_watermark_ns;  /* a watermark commit after this long without records; 0: never */
     uint64_t segment_age_ns;     /* roll a segment this old if it holds records; 0: by bytes only */
@@ -72,7 +74,15 @@ MUST_CHECK enum status core_log_declare_topic(struct core_log *log, const char *
 uint64_t core_log_next_offset(const struct core_log *log, int32_t topic);
 uint32_t core_log_leader_epoch(const struct core_log *log);
 
-/* Bytes of record batches that fit one commit with `topic_count` topics, at least. */
+/* The number that the next commit gets: between begin and submit, the draft's. */
+uint64_t core_log_next_number(const struct core_log *log);
+/* Of the open segment; 0: none is. Between begin and submit, the one that the draft goes to. */
+uint64_t core_log_open_segment_number(const struct core_log *log);
+/* What the newest commit names as its lane_checkpoint; at first, what recovery found. */
+uint64_t core_log_lane_checkpoint(const struct core_log *log);
+
+/* Bytes of record batches that fit one commit with `topic_count` topics, at least: beside the
+ * largest ENTRY_LANES. */
 size_t core_log_commit_room(const struct core_log *log, size_t topic_count);
 
 /* A commit being filled: lives on the worker's stack between begin and submit. */
@@ -82,6 +92,7 @@ struct commit_draft {
     size_t capacity_bytes;
     uint32_t entry_capacity; /* lines reserved in the directory */
     uint32_t entry_count;
+    bool has_lanes;
     size_t used_bytes;     /* where the next entry begins */
     uint64_t record_count; /* entries' records, copies included */
 };
@@ -100,10 +111,19 @@ void core_log_entry_add(struct core_log *log, struct commit_draft *draft, int32_
                         uint32_t record_count, uint32_t length_bytes, uint32_t crc32c,
                         int64_t max_timestamp_ms);
 
+/* Takes the ENTRY_LANES that was encoded at core_log_entry_room (at most lanes_bytes_max) into the
+ * directory. Once a commit, before its records. A commit may hold lanes and no records. */
+void core_log_lanes_add(struct core_log *log, struct commit_draft *draft, uint32_t length_bytes,
+                        uint32_t crc32c);
+
 struct commit_facts {
     uint64_t rules_epoch;
     uint64_t records;        /* distinct ones; stats' in-flight gauge falls by it when durable */
     uint64_t records_copies; /* extra entries of the same */
+    /* Lanes count from this commit on (a checkpoint that is complete now began there): this one or
+     * an earlier one. 0: as before. */
+    uint64_t lane_checkpoint;
+    bool lane_checkpoint_begins; /* with this commit: retention keeps it from then on */
 };
 
 /* Closes and queues it; cannot fail (begin saw to the room). Answers its number. */

@@ -32,6 +32,7 @@ struct commit_header core_log_next_header(struct core_log *log, uint32_t flags, 
         .wall_ms = log->last_wall_ms,
         .rules_epoch = log->rules_epoch,
         .position = log->open->end_bytes,
+        .lane_checkpoint = log->lane_checkpoint,
     };
 }
 
@@ -73,7 +74,7 @@ void core_log_seal_open(struct core_log *log, struct instant now)
 
     segment->lent_count++;
     core_log_enqueue(log, &footer);
-    log->last_had_records = false; /* the footer says how far it was durable, as a watermark does */
+    log->last_had_entries = false; /* the footer says how far it was durable, as a watermark does */
     log->open = NULL;
     atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
 }

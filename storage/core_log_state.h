@@ -58,12 +58,16 @@ struct core_log {
     struct log_segment *open;
     uint64_t last_segment_number; /* 0: none opened yet */
 
+    uint64_t lane_checkpoint;       /* of the newest commit closed */
+    uint64_t lane_began_number;     /* the durable commit in which the newest checkpoint began */
+    uint64_t lane_began_in_segment; /* where it stands */
+
     int64_t last_wall_ms;
     uint64_t now_ns; /* of the last call that brought a time */
     uint64_t rules_epoch;
     uint64_t last_closed_ns; /* when the newest commit was closed */
-    bool last_had_records;
-    bool starved; /* told once an episode */
+    bool last_had_entries;   /* records or lanes */
+    bool starved;            /* told once an episode */
     bool doorbell_due;
     bool finishing;
 

@@ -167,6 +167,21 @@ static void log_move_durable_offsets(struct core_log *log, const struct log_comm
     }
 }
 
+/* What retention must keep rises when a checkpoint is complete on the disk: to the segment in which
+ * it began. */
+static void log_move_lane_floor(struct core_log *log, const struct log_commit *commit)
+{
+    if (commit->lane_checkpoint_begins) {
+        log->lane_began_number = commit->header.number;
+        log->lane_began_in_segment = commit->segment->file.number;
+    }
+    const uint64_t complete = commit->header.lane_checkpoint;
+    if (complete == 0 || complete != log->lane_began_number) { return; }
+    /* Pairs with the acquire in retention: a newer floor is never seen before it holds. */
+    atomic_store_explicit(&log->options.slot->lane_floor, log->lane_began_in_segment,
+                          memory_order_release);
+}
+
 /* Everything the world may know of a commit once it, and all before it, are on stable storage. The
  * slot follows the live index: a kill between them hides nothing from recovery, which finds the
  * commit itself on disk. */
@@ -175,6 +190,7 @@ static void log_publish(struct core_log *log, struct log_commit *commit)
     struct log_segment *const segment = commit->segment;
     log_segment_publish(segment, commit, &log->topics, log->now_ns);
     log_move_durable_offsets(log, commit);
+    log_move_lane_floor(log, commit);
 
     log->durable =
         (struct log_chain_end){commit->header.number, commit->header.crc32c, commit->header.nonce};

@@ -10,6 +10,8 @@
  * Errors   Full is daily life: LANE_NONE, false. */
 #pragma once
 
+#include <assert.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,46 +24,74 @@ BEGIN_C_DECLS
 
 #define LANE_NONE UINT32_MAX
 
-enum { LANE_FATE_RUNS_MAX = 1024 }; /* not confirmed, of one lane */
-
-struct lane_fates; /* a run beyond the first, in the pool */
-
-struct lane {
-    struct lane_state state;   /* last_sequence, hash: as appended, durable or not */
-    uint64_t durable_sequence; /* every fate up to here is on stable storage */
-    /* fates of (state.confirmed, state.last_sequence]: the oldest run here, younger ones chained */
-    uint64_t first_run_count;
-    uint32_t runs_head; /* index in the pool; LANE_NONE: none */
-    uint32_t runs_tail;
-    uint32_t run_count; /* all of them */
-    uint8_t first_run_fate;
-    bool used;
-    uint32_t open_item; /* in the journal's open commit; LANE_NONE: none */
+enum {
+    LANE_FATE_RUNS_MAX = 1024, /* not confirmed, of one lane */
+    LANE_LINE_BYTES = 64,
 };
+
+struct lane_fates { /* sequences in a row with the same fate */
+    uint32_t count;
+    uint8_t fate; /* enum native_fate */
+};
+
+/* Two cache lines. The first is what a record moves; the second holds the ends of the chain of
+ * fates, so that a run which goes on touches nothing but the lane. */
+struct lane {
+    alignas(LANE_LINE_BYTES) struct lane_state state; /* as appended, durable or not */
+
+    alignas(LANE_LINE_BYTES) uint64_t durable_sequence; /* fates up to here are on stable storage */
+    uint32_t open_item; /* in the journal's open commit; LANE_NONE: none */
+    uint32_t in_flight; /* commits in flight that hold an item of it: the journal's */
+    /* Fates of (state.confirmed, state.last_sequence]: the oldest run, those between in the pool,
+     * the youngest. One run: the youngest alone. */
+    uint32_t run_count;
+    struct lane_fates oldest;
+    struct lane_fates youngest;
+    uint32_t pool_head; /* the runs between, oldest first; LANE_NONE: none */
+    uint32_t pool_tail;
+    bool used;
+    bool imported; /* restored from a partition without a worker: to be noted in our log */
+};
+static_assert(sizeof(struct lane_state) == LANE_LINE_BYTES, "one line");
+static_assert(sizeof(struct lane) == 2 * LANE_LINE_BYTES, "two lines");
 
 struct lane_table; /* opaque */
 
 struct lane_table_options {
     uint32_t lanes_max;
-    uint32_t fate_runs_max; /* of the pool, beyond one a lane */
+    uint32_t lane_runs_max; /* of one lane, 2..LANE_FATE_RUNS_MAX */
+    uint32_t pool_runs_max; /* of all lanes together, beyond two of each */
+    uint64_t seed;          /* random: producers choose the keys, none shall choose their places */
 };
 
+/* STATUS_NO_MEMORY. */
 MUST_CHECK enum status lane_table_create(const struct lane_table_options *options,
                                          struct lane_table **out);
+/* NULL is fine. */
 void lane_table_destroy(struct lane_table *table);
 
 uint32_t lane_table_capacity(const struct lane_table *table);
 uint32_t lane_table_count(const struct lane_table *table);
+uint32_t lane_table_lane_runs_max(const struct lane_table *table);
+/* Runs that the pool still has. */
+uint32_t lane_table_pool_free(const struct lane_table *table);
+/* Lanes from this index on were never used. */
+uint32_t lane_table_end(const struct lane_table *table);
 
 /* LANE_NONE: not known here. */
 uint32_t lane_table_find(const struct lane_table *table, const struct lane_key *key);
 
-/* A new lane with this state and no fates; durable_sequence = last_sequence. LANE_NONE: full. The
- * key must not be there: asserted. */
+/* A new lane with this state and no fates: confirmed, and durable_sequence, are its last_sequence.
+ * LANE_NONE: full. The key must not be there: asserted in hot-assert builds. */
 uint32_t lane_table_add(struct lane_table *table, const struct lane_state *state);
 
-/* Forgets it. It must not have an open item: asserted. */
+/* Forgets it. It must not have an open item, nor one in flight: asserted. */
 void lane_table_remove(struct lane_table *table, uint32_t lane);
+
+/* Into an empty table: all lanes of a set, as durable. STATUS_FULL: they do not fit. */
+struct lane_resume_set;
+MUST_CHECK enum status lane_table_restore(struct lane_table *table,
+                                          const struct lane_resume_set *set);
 
 /* The array itself, lane_table_capacity() long: hot. */
 struct lane *lane_table_lanes(struct lane_table *table);
@@ -70,19 +100,24 @@ struct lane *lane_table_lanes(struct lane_table *table);
 
 /* `count` more sequences with this fate behind state.last_sequence, which moves. False: the lane's
  * or the pool's runs are used up, nothing changed. */
-bool lane_fates_append(struct lane_table *table, uint32_t lane, uint8_t fate, uint64_t count);
+MUST_CHECK bool lane_fates_append(struct lane_table *table, uint32_t lane, uint8_t fate,
+                                  uint32_t count);
 
 /* The producer knows the fates up to `confirmed` (at most durable_sequence is believed; going back
  * is ignored): gives their runs back. */
 void lane_fates_confirm(struct lane_table *table, uint32_t lane, uint64_t confirmed);
 
-/* Runs, oldest first, beginning at state.confirmed + 1, clipped to durable_sequence. Start with
- * {0}; false at the end. */
+/* Runs, oldest first, beginning at state.confirmed + 1. Start with {0}; false at the end. */
 struct lane_fate_walk {
     uint64_t next_sequence; /* of the run that comes next; 0: at the start */
-    uint32_t run;
+    uint32_t run;           /* it is number `run` of the lane */
+    uint32_t pool_run;      /* in the pool: the next one between */
 };
+/* Up to durable_sequence: what a producer may be told. */
 bool lane_fates_next(const struct lane_table *table, uint32_t lane, struct lane_fate_walk *walk,
-                     uint8_t *out_fate, uint64_t *out_count);
+                     struct lane_fates *out);
+/* Up to last_sequence: what goes into the log. */
+bool lane_fates_next_appended(const struct lane_table *table, uint32_t lane,
+                              struct lane_fate_walk *walk, struct lane_fates *out);
 
 END_C_DECLS

@@ -1,8 +1,8 @@
 /* log_commit.h - the bytes of one commit, and what is remembered of it until it is durable.
  *
- * Layout   header | directory, with two spare lines at most | entries | zeros to a whole block.
- *          Lines stand in the order RECORDS..., TOTALS, TOPICS: a commit that becomes a segment's
- *          first when commits are written again takes TOPICS as its last line, and one that is no
+ * Layout   header | directory, with three spare lines at most | entries | zeros to a whole block.
+ *          Lines stand in the order LANES, RECORDS..., TOTALS, TOPICS: a commit that becomes a
+ * segment's first when commits are written again takes TOPICS as its last line, and one that is no
  *          longer the first drops it, without a byte of the other entries moving.
  * Owns     Nothing: the bytes lie in the commit ring, in a segment's footer image, or in the log's
  *          mending buffer.
@@ -22,7 +22,7 @@
 BEGIN_C_DECLS
 
 enum {
-    LOG_COMMIT_OWN_LINES = 2, /* TOTALS and TOPICS, beside what the worker adds */
+    LOG_COMMIT_OWN_LINES = 3, /* LANES, TOTALS and TOPICS, beside the topics' records */
     LOG_COMMIT_TOTALS_BYTES = STATS_COUNTER_COUNT * 8,
 };
 
@@ -49,6 +49,7 @@ struct log_commit {
     uint64_t batches;
     uint64_t batch_bytes;
     bool has_topics;
+    bool lane_checkpoint_begins;
 };
 
 static inline size_t log_align_bytes(size_t bytes, size_t unit)

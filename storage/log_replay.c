@@ -146,6 +146,9 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     if (replay->log->last_wall_ms < header->wall_ms) {
         replay->log->last_wall_ms = header->wall_ms;
     }
+    if (header->lane_checkpoint <= header->number) {
+        at_least(&replay->log->lane_checkpoint, header->lane_checkpoint);
+    }
     replay->next_number = header->number + 1;
     replay->previous_crc32c = header->crc32c;
     replay->tail_position = commit->position + header->length_bytes;

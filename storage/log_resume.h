@@ -22,14 +22,17 @@ struct log_resume {
     struct log_id log_id;
     uint32_t partition;
     uint32_t leader_epoch;
+    uint64_t incarnation;         /* the highest that is known to have written here; 0: none */
     uint64_t next_segment_number; /* above every number that the log can have given */
     uint64_t next_commit_number;
     struct log_id predecessor_nonce; /* all zero: a new log */
     uint64_t predecessor_commit_number;
     uint32_t predecessor_commit_crc32c;
-    int64_t last_wall_ms; /* wall times of commits go on from here, never back */
-    bool durable_lost;    /* commits that were durable are gone: recovery told which */
-    uint32_t topic_count; /* topics[i] is topic number i of the log */
+    int64_t last_wall_ms;     /* wall times of commits go on from here, never back */
+    bool durable_lost;        /* commits that were durable are gone: recovery told which */
+    uint64_t lane_checkpoint; /* as the newest commit names it; 0: no lanes */
+    uint64_t lane_floor;      /* the segment in which it began: lane_recovery.h; 0: not known */
+    uint32_t topic_count;     /* topics[i] is topic number i of the log */
     struct log_resume_topic topics[LOG_TOPICS_MAX];
     uint32_t totals_count; /* counters in the newest commit; 0: none */
     uint64_t totals[STATS_COUNTERS_ROOM];

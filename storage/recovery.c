@@ -195,6 +195,7 @@ static enum status seal_with_footer(struct log_replay *replay, int file, bool sk
                 .durable_number = replay->next_number - 1,
                 .wall_ms = replay->log->last_wall_ms,
                 .position = footer_position(replay),
+                .lane_checkpoint = replay->log->lane_checkpoint,
             },
         .log = replay->log,
         .base_offsets = replay->base_offsets,
@@ -295,7 +296,9 @@ static void resume_from(const struct log_replay *replay, struct log_resume *out)
     const struct segment_header *const header = &top_of(replay)->header;
     for (size_t i = 0; i < chain->count; i++) {
         const struct segment_header *const each = &chain->segments[i].header;
-        if (!chain->segments[i].in_chain || log_id_equal(each->cluster_id, unknown)) { continue; }
+        if (!chain->segments[i].in_chain) { continue; }
+        if (each->incarnation > out->incarnation) { out->incarnation = each->incarnation; }
+        if (log_id_equal(each->cluster_id, unknown)) { continue; }
         out->cluster_id = each->cluster_id;
     }
     out->log_id = header->log_id;

@@ -27,6 +27,7 @@ struct kept_partition {
     size_t capacity;
     size_t first;           /* index of the oldest that is not retired in this run */
     uint64_t newest_sealed; /* 0: none: nothing may go */
+    uint64_t lane_floor;    /* 0: none */
     uint64_t facts_of;      /* number that the facts below are of; kept from run to run */
     int64_t newest_wall_ms; /* INT64_MIN: nobody knows */
     uint64_t record_count;
@@ -258,6 +259,7 @@ static void look_at_partition(struct retention *retention, uint32_t number)
         }
     }
     partition->count = kept;
+    partition->lane_floor = atomic_load_explicit(&slot->lane_floor, memory_order_acquire);
     for (size_t i = kept; i-- > 0 && partition->newest_sealed == 0;) {
         if (segment_is_sealed(retention, number, partition->segments[i].number)) {
             partition->newest_sealed = partition->segments[i].number;
@@ -286,12 +288,14 @@ static uint64_t look_at_everything(struct retention *retention)
 /* ------------------------------------------------------------------------------------- retiring */
 
 /* Whether the partition has a segment that may go; its facts are known then. */
-static bool has_candidate(struct retention *retention, uint32_t number)
+static bool has_candidate(struct retention *retention, uint32_t index)
 {
-    struct kept_partition *const partition = &retention->partitions[number];
+    struct kept_partition *const partition = &retention->partitions[index];
     if (!partition->present || partition->first >= partition->count) { return false; }
-    if (partition->segments[partition->first].number >= partition->newest_sealed) { return false; }
-    learn_oldest(retention, number);
+    const uint64_t number = partition->segments[partition->first].number;
+    if (number >= partition->newest_sealed) { return false; }
+    if (partition->lane_floor > 0 && number >= partition->lane_floor) { return false; }
+    learn_oldest(retention, index);
     return true;
 }
 

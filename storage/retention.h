@@ -2,7 +2,8 @@
  *
  * Purpose  Bytes: all segments of all partitions together stay within the limit; the partition
  *          with the oldest first segment gives. Age: a segment whose newest commit is older goes.
- *          The newest sealed segment of a partition, and all behind it, never go.
+ *          The newest sealed segment of a partition, and all behind it, never go, nor those that
+ *          its lanes would be recovered from (the slot's lane_floor).
  * Order    The root page's first_segment_number rises first (readers stop finding it); the file is
  *          removed after a grace time.
  * Time     A commit's wall time is monotone in its log. Steps of the wall clock that happen while

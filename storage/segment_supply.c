@@ -68,9 +68,19 @@ static void supply_index_path(const struct segment_supply *supply, uint32_t part
     assert(len > 0 && len < PATH_MAX); /* segment_supply_create refused longer directories */
 }
 
+static enum status supply_create_index(const struct segment_supply *supply, uint32_t partition,
+                                       uint64_t number, size_t size_bytes, struct mapped_file *out)
+{
+    if (supply->options.runtime == NULL) { return mapped_file_create_private(size_bytes, out); }
+    char path[PATH_MAX];
+    supply_index_path(supply, partition, number, path);
+    return mapped_file_create(path, size_bytes, out);
+}
+
 static void supply_remove_index(const struct segment_supply *supply, uint32_t partition,
                                 uint64_t number)
 {
+    if (supply->options.runtime == NULL) { return; }
     char path[PATH_MAX];
     supply_index_path(supply, partition, number, path);
     (void)unlink(path); /* memory of a tmpfs; the next start sweeps what stays */
@@ -112,10 +122,9 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     }
     if (status != STATUS_OK) { return status; }
 
-    char path[PATH_MAX];
     struct mapped_file index;
-    supply_index_path(supply, log->partition, segment.number, path);
-    status = mapped_file_create(path, segment.index_size_bytes, &index);
+    status = supply_create_index(supply, log->partition, segment.number, segment.index_size_bytes,
+                                 &index);
     if (status != STATUS_OK) {
         files_close(supply->options.files, segment.file);
         supply_remove_segment(supply, log->partition, segment.number);
@@ -241,7 +250,10 @@ enum status segment_supply_create(const struct segment_supply_options *options,
     assert(options->log_count > 0);
     assert(options->index_entries > 0);
     assert(options->segment_bytes % LOG_BLOCK_BYTES == 0);
-    if (strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) { return STATUS_INVALID; }
+    if (options->runtime != NULL &&
+        strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) {
+        return STATUS_INVALID;
+    }
 
     struct segment_supply *const supply = calloc(1, sizeof *supply);
     if (supply == NULL) { return STATUS_NO_MEMORY; }

@@ -38,7 +38,8 @@ struct segment_supply; /* opaque */
 
 struct segment_supply_options {
     struct files files;
-    const char *runtime; /* directory of the live indexes; lives as long as the supply */
+    const char *runtime; /* directory of the live indexes; lives as long as the supply. NULL: in
+                            private memory, where no reader finds them */
     uint64_t segment_bytes;
     uint32_t index_entries; /* capacity of one live index */
     size_t log_count;

@@ -107,6 +107,7 @@ static void print_records(const struct books *books, bool all)
     print_group(books, STATS_GROUP_STORED, "  - stored", all);
     print_group(books, STATS_GROUP_DROPPED, "  - dropped", all);
     print_group(books, STATS_GROUP_REFUSED, "  - refused", all);
+    print_group(books, STATS_GROUP_DUPLICATE, "  - duplicate", all);
     print_group(books, STATS_GROUP_LOST, "  - lost", all);
     print_line("  - in flight", books->sum.records_in_flight, "");
     print_residue(books->sum.records_residue);
@@ -216,10 +217,11 @@ static json_t *json_frames(const struct books *books)
 static json_t *json_records(const struct books *books)
 {
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:I, s:I}", "in",
+        "{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "in",
         (json_int_t)books->sum.groups[STATS_GROUP_RECORDS], "stored",
         json_group(books, STATS_GROUP_STORED), "dropped", json_group(books, STATS_GROUP_DROPPED),
-        "refused", json_group(books, STATS_GROUP_REFUSED), "lost",
+        "refused", json_group(books, STATS_GROUP_REFUSED), "duplicate",
+        json_group(books, STATS_GROUP_DUPLICATE), "lost",
         json_group(books, STATS_GROUP_LOST), "in_flight", (json_int_t)books->sum.records_in_flight,
         "residue", (json_int_t)books->sum.records_residue);
 }
@@ -306,7 +308,7 @@ const struct command command_ledger = {
             "  --json         exact numbers for programs, zeros included\n"
             "  --all          counters that are zero, too\n\n"
             "Frames received = passed on + malformed + not ours. Records in = stored + dropped +\n"
-            "refused + lost + in flight. The residue is what does not add up: 0 when the node is\n"
+            "refused + duplicate + lost + in flight. The residue is what does not add up: 0 when the node is\n"
             "quiet; under load, what its counters moved while they were read.\n\n"
             "Exit: 0 every residue is 0, 1 one is not, 64 usage, 66 or 78 configuration,\n"
             "      69 no node in the runtime directory.\n",

@@ -207,6 +207,10 @@ static json_t *json_partition(size_t index, const struct runtime_partition *part
     json_object_set_new(out, "commits_in_flight",
                         json_integer((json_int_t)stats->commits_in_flight));
     json_object_set_new(out, "buffers_free", json_integer((json_int_t)stats->buffers_free));
+    json_object_set_new(out, "lanes_known", json_integer((json_int_t)stats->lanes_known));
+    json_object_set_new(out, "sessions_live", json_integer((json_int_t)stats->sessions_live));
+    json_object_set_new(out, "lane_credit_bytes",
+                        json_integer((json_int_t)stats->lane_credit_bytes));
     json_object_set_new(out, "receive_to_durable_ns", json_histogram(&stats->receive_to_durable));
     json_object_set_new(out, "counters", counters);
     return out;

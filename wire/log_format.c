@@ -143,6 +143,7 @@ uint32_t commit_header_encode(const struct commit_header *header, uint8_t *commi
     store_le64(wire->wall_ms_le64, (uint64_t)header->wall_ms);
     store_le64(wire->rules_epoch_le64, header->rules_epoch);
     store_le64(wire->position_le64, header->position);
+    store_le64(wire->lane_checkpoint_le64, header->lane_checkpoint);
 
     const size_t end = commit_entries_position(header->entry_count);
     const uint32_t crc = crc32c(bytes_of(commit + CRC_BEGIN, end - CRC_BEGIN));
@@ -195,6 +196,7 @@ enum status commit_header_decode(struct bytes bytes, struct commit_header *out)
         .wall_ms = (int64_t)load_le64(wire->wall_ms_le64),
         .rules_epoch = load_le64(wire->rules_epoch_le64),
         .position = load_le64(wire->position_le64),
+        .lane_checkpoint = load_le64(wire->lane_checkpoint_le64),
     };
     return directory_holds(bytes, out) ? STATUS_OK : STATUS_CORRUPT;
 }

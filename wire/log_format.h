@@ -115,11 +115,13 @@ struct commit_header_wire {
     uint8_t wall_ms_le64[8];    /* never goes back within a log */
     uint8_t rules_epoch_le64[8];
     uint8_t position_le64[8]; /* in the segment's file */
-    uint8_t reserved[16];
+    uint8_t lane_checkpoint_le64[8];
+    uint8_t reserved[8];
 };
 static_assert(sizeof(struct commit_header_wire) == 128, "log-format.md");
 static_assert(offsetof(struct commit_header_wire, number_le64) == 56, "log-format.md");
 static_assert(offsetof(struct commit_header_wire, position_le64) == 104, "log-format.md");
+static_assert(offsetof(struct commit_header_wire, lane_checkpoint_le64) == 112, "log-format.md");
 
 struct commit_header {
     struct log_id log_id;
@@ -135,14 +137,18 @@ struct commit_header {
     int64_t wall_ms;
     uint64_t rules_epoch;
     uint64_t position;
+    /* The lanes' entries count from this commit on, at most `number`: the last complete checkpoint
+     * of them began there. 0: the log has none. */
+    uint64_t lane_checkpoint;
 };
 
 enum entry_type {
-    ENTRY_RECORDS = 1,    /* one Kafka RecordBatch v2, the bytes that a consumer receives */
-    ENTRY_TOPICS = 2,     /* topic declarations: struct topic_wire, back to back */
-    ENTRY_TOTALS = 3,     /* lifetime counters: little-endian u64s in the order of stats_page.h */
-    ENTRY_INDEX = 4,      /* footers: struct index_entry_wire, back to back */
-    ENTRY_LANE_DELTA = 5, /* reserved for the native protocol */
+    ENTRY_RECORDS = 1, /* one Kafka RecordBatch v2, the bytes that a consumer receives */
+    ENTRY_TOPICS = 2,  /* topic declarations: struct topic_wire, back to back */
+    ENTRY_TOTALS = 3,  /* lifetime counters: little-endian u64s in the order of stats_page.h */
+    ENTRY_INDEX = 4,   /* footers: struct index_entry_wire, back to back */
+    ENTRY_LANES = 5,   /* what the commit did to lanes, and a slice of their checkpoint: struct
+                          lane_wire (wire/lane_format.h), back to back */
 };
 
 /* In the flags of a footer's ENTRY_TOPICS: recovery cut an undecidable tail in front of it. Every

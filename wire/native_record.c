@@ -14,7 +14,7 @@ enum {
 
 /* ------------------------------------------------------------------------------------ decode */
 
-static struct bytes take_front(struct bytes *in, size_t len_bytes)
+static inline struct bytes take_front(struct bytes *in, size_t len_bytes)
 {
     const struct bytes out = bytes_slice(*in, 0, len_bytes);
     *in = bytes_slice(*in, len_bytes, in->len_bytes);
@@ -22,7 +22,7 @@ static struct bytes take_front(struct bytes *in, size_t len_bytes)
 }
 
 /* A length and as many bytes. */
-static bool take_bytes(struct bytes *in, struct bytes *out)
+static inline bool take_bytes(struct bytes *in, struct bytes *out)
 {
     uint64_t len_bytes;
     if (!uvarint_take(in, &len_bytes)) { return false; }
@@ -32,7 +32,7 @@ static bool take_bytes(struct bytes *in, struct bytes *out)
 }
 
 /* A length plus one and as many bytes; 0: null. */
-static bool take_nullable(struct bytes *in, struct bytes *out)
+static inline bool take_nullable(struct bytes *in, struct bytes *out)
 {
     uint64_t prefix;
     if (!uvarint_take(in, &prefix)) { return false; }
@@ -88,22 +88,20 @@ static bool is_utf8(struct bytes text)
     return true;
 }
 
-static bool take_headers(struct bytes *in, struct native_header *headers, uint32_t *out_count)
+/* `count` of them, behind their count. */
+static bool take_headers(struct bytes *in, uint64_t count, struct native_header *headers)
 {
-    uint64_t count;
-    if (!uvarint_take(in, &count)) { return false; }
     if (count > NATIVE_HEADERS_MAX) { return false; }
     for (uint64_t i = 0; i < count; i++) {
         if (!take_bytes(in, &headers[i].name)) { return false; }
         if (!is_utf8(headers[i].name)) { return false; }
         if (!take_nullable(in, &headers[i].value)) { return false; }
     }
-    *out_count = (uint32_t)count;
     return true;
 }
 
 /* Attributes and what they announce; leaves the body. False: they are cut short or not allowed. */
-static bool take_fixed(struct bytes *in, struct native_record *out)
+static inline bool take_fixed(struct bytes *in, struct native_record *out)
 {
     out->has_topic = false;
     out->has_timestamp = false;
@@ -140,8 +138,15 @@ bool native_record_decode(struct bytes record, struct native_header *headers,
     if (UNLIKELY(!fixed_holds)) { return false; }
 
     struct bytes rest = record;
+    uint64_t header_count;
     if (UNLIKELY(!take_nullable(&rest, &out->key))) { return false; }
-    if (UNLIKELY(!take_headers(&rest, headers, &out->header_count))) { return false; }
+    if (UNLIKELY(!uvarint_take(&rest, &header_count))) { return false; }
+    if (header_count > 0) {
+        struct bytes at = rest; /* a copy: `rest` stays in registers */
+        if (!take_headers(&at, header_count, headers)) { return false; }
+        out->header_count = (uint32_t)header_count;
+        rest = at;
+    }
     if (UNLIKELY(!take_nullable(&rest, &out->value))) { return false; }
     return rest.len_bytes == 0;
 }

@@ -60,7 +60,7 @@ uint8_t *record_batch_record_encode(const struct record_batch_parts *parts, uint
     at = put_varint64(parts->timestamp_delta_ms, at);
     at = put_varint64(parts->offset_delta, at);
     at = put_nullable(parts->key, at);
-    at = put_bytes(parts->value, at);
+    at = put_nullable(parts->value, at);
     return put_varint64((int64_t)parts->header_count, at);
 }
 

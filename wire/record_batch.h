@@ -40,7 +40,7 @@ struct record_batch_header {
 
 /* The part of a record's length that does not depend on its place in the batch: key, value and
  * headers with their lengths. headers_bytes is the sum of record_batch_record_header_bytes over
- * header_count headers; key_bytes -1: null. */
+ * header_count headers; key_bytes -1: null. A null value takes as many bytes as an empty one. */
 size_t record_batch_payload_bytes(int64_t key_bytes, size_t value_bytes, size_t header_count,
                                   size_t headers_bytes);
 size_t record_batch_record_header_bytes(struct bytes name, struct bytes value);
@@ -63,7 +63,7 @@ struct record_batch_parts {
     int64_t timestamp_delta_ms;
     int64_t offset_delta;
     struct bytes key;   /* null: none */
-    struct bytes value; /* null is written as empty: our records have no null value */
+    struct bytes value; /* null: a tombstone, which is not the same as empty */
     size_t header_count;
 };
 
@@ -92,7 +92,7 @@ struct record_batch_record {
     int64_t offset;
     int64_t timestamp_ms;
     struct bytes key;     /* null: none */
-    struct bytes value;   /* null is possible: a tombstone of someone else's */
+    struct bytes value;   /* null: a tombstone */
     struct bytes headers; /* still encoded; record_batch_next_header reads them */
     uint32_t header_count;
 };

@@ -47,7 +47,9 @@ struct root_partition {
     SHARED_ATOMIC(uint64_t) first_segment_number; /* below this: retired, about to be removed */
     SHARED_ATOMIC(uint32_t) state;                /* enum root_log_state */
     SHARED_ATOMIC(uint32_t) why;                  /* enum status, when closed */
-    uint8_t padding[CACHE_PAIR_BYTES - 64];
+    /* The lanes are recovered from this segment on: it and all behind it stay. 0: from none. */
+    SHARED_ATOMIC(uint64_t) lane_floor;
+    uint8_t padding[CACHE_PAIR_BYTES - 72];
 };
 static_assert(sizeof(struct root_partition) == CACHE_PAIR_BYTES, "no two cores share a line");
 

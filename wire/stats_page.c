@@ -63,7 +63,8 @@ void ledger_of(const struct stats_page *page, struct ledger *out)
                   sum[STATS_GROUP_FOREIGN] - sum[STATS_GROUP_FRAMES_LOST]);
     out->records_residue =
         (int64_t)(sum[STATS_GROUP_RECORDS] - sum[STATS_GROUP_STORED] - sum[STATS_GROUP_DROPPED] -
-                  sum[STATS_GROUP_REFUSED] - sum[STATS_GROUP_LOST] - out->records_in_flight);
+                  sum[STATS_GROUP_REFUSED] - sum[STATS_GROUP_DUPLICATE] - sum[STATS_GROUP_LOST] -
+                  out->records_in_flight);
 }
 
 void ledger_add(struct ledger *target, const struct ledger *source)

@@ -117,6 +117,7 @@ class WorkerTest : public testing::Test {
                                              .incarnation = 1,
                                              .commits_in_flight_max = 4,
                                              .commit_bytes_max = kCommitBytes,
+                                             .lanes_bytes_max = 0,
                                              .commit_records_max = 4096,
                                              .idle_watermark_ns = 0,
                                              .segment_age_ns = 0};
@@ -136,7 +137,7 @@ class WorkerTest : public testing::Test {
         listeners_->items[1] = {CONFIG_PROTOCOL_SYSLOG, CONFIG_SYSLOG_PARSED};
 
         interface_ = OurInterface();
-        const struct worker_port port = {sim_packets_port(packets_.get()), &interface_};
+        const struct worker_port port = {sim_packets_port(packets_.get()), &interface_, nullptr};
         const struct worker_options options = {
             .ports = &port,
             .port_count = 1,
@@ -151,6 +152,7 @@ class WorkerTest : public testing::Test {
             .commit_bytes = core_log_commit_room(log_.get(), 2),
             .commit_records_max = 4096,
             .commit_linger_ns = 2 * NS_PER_MS,
+            .native = nullptr,
             .announces = false,
         };
         struct worker *made = nullptr;

@@ -3,10 +3,12 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <rte_thash.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -22,6 +24,7 @@ extern "C" const char *__lsan_default_suppressions() { return "leak:xsk_umem__cr
 namespace {
 
 constexpr size_t BUFFERS = 4096;
+constexpr size_t AF_XDP_BUFFERS = 8192;
 constexpr size_t WORKERS = 2;
 
 // EAL starts once a process.
@@ -75,7 +78,7 @@ Eal *const eal = static_cast<Eal *>(testing::AddGlobalTestEnvironment(new Eal));
 class Port {
   public:
     explicit Port(std::vector<const char *> devices, size_t workers = 1, uint16_t mtu_bytes = 1500,
-                  size_t buffers = BUFFERS)
+                  size_t buffers = BUFFERS, size_t frames_held_max = 0)
     {
         struct dpdk_port_options options = {};
         options.devices = devices.data();
@@ -85,6 +88,7 @@ class Port {
         options.interface.netmask = 0xffffff00;
         options.interface.mtu_bytes = mtu_bytes;
         options.buffers_per_worker = buffers;
+        options.frames_held_max = frames_held_max;
         status = dpdk_port_create(&options, &port, &error);
     }
 
@@ -223,6 +227,29 @@ TEST(DpdkPort, DropsAndCountsWhatTheQueueDoesNotTake)
     EXPECT_EQ(packets_buffers_free(port.Packets()), BUFFERS);
 }
 
+TEST(DpdkPort, SendsManyFramesInOneCallAndSaysHowManyWereTaken)
+{
+    Port port({"net_ring0"});
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+    const size_t sends = 1500; // the ring holds 1,023
+    std::vector<void *> handles;
+    const std::vector<size_t> lens_bytes(sends, 60);
+    for (size_t i = 0; i < sends; i++) {
+        struct packet_room room = {};
+        ASSERT_TRUE(packets_reserve(port.Packets(), &room));
+        handles.push_back(room.handle);
+    }
+
+    const size_t taken =
+        packets_transmit(port.Packets(), handles.data(), lens_bytes.data(), handles.size());
+
+    EXPECT_EQ(taken, 1023U);
+    EXPECT_EQ(port.Counts().sent_frames, taken);
+    EXPECT_EQ(port.Counts().send_dropped_frames, sends - taken);
+    EXPECT_EQ(Drain(port.Packets()), taken);
+    EXPECT_EQ(packets_buffers_free(port.Packets()), BUFFERS);
+}
+
 TEST(DpdkPort, SendsAReceivedBufferAgain)
 {
     Port port({"net_ring0"});
@@ -323,6 +350,66 @@ TEST(DpdkPort, SaysThatAfPacketCannotTellWhatItMissed)
     EXPECT_FALSE(port.Facts().loss_known);
 }
 
+// ---- steering: net_null keeps a key and a table as a NIC does, and hashes nothing
+
+TEST(DpdkSteering, ReadsBackTheKeyAndTheTableThatItDealtOut)
+{
+    Port port({"net_null0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    const struct steering *const steering = dpdk_port_steering(port.port);
+
+    ASSERT_NE(steering, nullptr);
+    EXPECT_EQ(steering->entry_count, 128U);
+    EXPECT_EQ(steering->queues[0], 0);
+    EXPECT_EQ(steering->queues[127], 1);
+    EXPECT_EQ(steering->key[0], 0x6d);
+    EXPECT_EQ(steering->key[39], 0xfa);
+}
+
+TEST(DpdkSteering, HashesAsDpdkDoes)
+{
+    Port port({"net_null0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+    const struct steering *const steering = dpdk_port_steering(port.port);
+    ASSERT_NE(steering, nullptr);
+    alignas(4) uint8_t key[STEERING_KEY_BYTES];
+    memcpy(key, steering->key, sizeof key);
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        const struct udp_flow flow = {i * 2654435761U, ~i * 40503U, uint16_t(i * 31),
+                                      uint16_t(4650 + i)};
+        uint32_t tuple[] = {flow.source_address, flow.target_address,
+                            uint32_t{flow.source_port} << 16 | flow.target_port};
+        ASSERT_EQ(steering_hash(steering, &flow), rte_softrss(tuple, 3, key)) << "flow " << i;
+    }
+}
+
+TEST(DpdkSteering, IsNotThereWhereOneQueueNeedsNone)
+{
+    Port port({"net_null0"});
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
+TEST(DpdkSteering, IsNotThereWhereEachWorkerHasADevice)
+{
+    Port port({"net_null0", "net_null1"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
+TEST(DpdkSteering, IsNotThereWithoutRss)
+{
+    Port port({"net_ring0"}, WORKERS);
+    ASSERT_EQ(port.status, STATUS_OK) << port.error.text;
+
+    EXPECT_FALSE(port.Facts().rss);
+    EXPECT_EQ(dpdk_port_steering(port.port), nullptr);
+}
+
 // ---- AF_XDP on a cable: the kernel at the other end
 
 // What a worker would do with a frame that is not a datagram.
@@ -343,7 +430,9 @@ class DpdkAfXdp : public testing::Test {
   protected:
     static void SetUpTestSuite()
     {
-        if (eal->has_cable) { port = new Port({"net_af_xdp0,iface=node0"}, 1, 1500, 8192); }
+        if (eal->has_cable) {
+            port = new Port({"net_af_xdp0,iface=node0"}, 1, 1500, AF_XDP_BUFFERS);
+        }
     }
 
     static void TearDownTestSuite() { delete port; }
@@ -360,12 +449,49 @@ class DpdkAfXdp : public testing::Test {
 
     void TearDown() override { close(sender); }
 
+    // What the kernel would ask by ARP.
+    static bool IntroducePort()
+    {
+        const struct mac mac = dpdk_port_interface(port->port)->mac;
+        char command[128];
+        snprintf(command, sizeof command,
+                 "ip neigh replace 192.0.2.10 nud permanent dev prod0 "
+                 "lladdr %02x:%02x:%02x:%02x:%02x:%02x",
+                 mac.bytes[0], mac.bytes[1], mac.bytes[2], mac.bytes[3], mac.bytes[4],
+                 mac.bytes[5]);
+        return system(command) == 0;
+    }
+
     // Through the kernel, as any program would.
     bool SendDatagram(const std::string &payload)
     {
         return sendto(sender, payload.data(), payload.size(), 0,
                       reinterpret_cast<const struct sockaddr *>(&target),
                       sizeof target) == static_cast<ssize_t>(payload.size());
+    }
+
+    // Receives and keeps: `count` frames, or fewer when nothing comes for a while.
+    std::vector<struct packet> Hold(size_t count)
+    {
+        const struct packets packets = port->Packets();
+        std::vector<struct packet> out;
+        for (size_t idle = 0; out.size() < count && idle < 10;) {
+            struct packet burst[PACKETS_BURST_MAX];
+            const size_t wanted = std::min<size_t>(count - out.size(), PACKETS_BURST_MAX);
+            for (size_t i = 0; i < wanted; i++) { EXPECT_TRUE(SendDatagram("x")); }
+            const size_t got = packets_receive(packets, burst, wanted);
+            out.insert(out.end(), burst, burst + got);
+            idle = got > 0 ? 0 : idle + 1;
+            if (got == 0) { usleep(1000); }
+        }
+        return out;
+    }
+
+    static void Release(const std::vector<struct packet> &held)
+    {
+        for (const struct packet &packet : held) {
+            packets_release(port->Packets(), &packet.handle, 1);
+        }
     }
 
     static Port *port;
@@ -412,13 +538,7 @@ TEST_F(DpdkAfXdp, IsFoundByArpAndTakesWhatAnOrdinarySocketSends)
 
 TEST_F(DpdkAfXdp, CountsEachFrameThatAStoppedWorkerMisses)
 {
-    const struct mac mac = dpdk_port_interface(port->port)->mac;
-    char command[128];
-    snprintf(command, sizeof command,
-             "ip neigh replace 192.0.2.10 nud permanent dev prod0 "
-             "lladdr %02x:%02x:%02x:%02x:%02x:%02x",
-             mac.bytes[0], mac.bytes[1], mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5]);
-    ASSERT_EQ(system(command), 0);
+    ASSERT_TRUE(IntroducePort());
     const size_t sends = 10000;
     const struct dpdk_port_counts before = port->Counts();
 
@@ -432,6 +552,51 @@ TEST_F(DpdkAfXdp, CountsEachFrameThatAStoppedWorkerMisses)
     EXPECT_EQ(counts.received_frames - before.received_frames, received);
     EXPECT_EQ(received + counts.missed_frames - before.missed_frames, sends);
     EXPECT_EQ(system("ip neigh del 192.0.2.10 dev prod0"), 0);
+}
+
+TEST_F(DpdkAfXdp, HasOneBufferLessForEachFrameThatIsHeldAndStillReceives)
+{
+    ASSERT_TRUE(IntroducePort());
+    Drain(port->Packets());
+    const size_t holdable = dpdk_port_frames_held_max(port->port);
+    const size_t free_before = packets_buffers_free(port->Packets());
+
+    const std::vector<struct packet> held = Hold(holdable);
+
+    EXPECT_GT(holdable, 2000U);
+    EXPECT_EQ(held.size(), holdable);
+    EXPECT_EQ(packets_buffers_free(port->Packets()), free_before - holdable);
+    EXPECT_GT(Drain(port->Packets()) + Hold(1).size(), 0U);
+    Release(held);
+}
+
+TEST_F(DpdkAfXdp, ReceivesNothingWhenAllBuffersAreHeldAndAgainOnceTheyAreNot)
+{
+    ASSERT_TRUE(IntroducePort());
+    Drain(port->Packets());
+
+    const std::vector<struct packet> held = Hold(2 * AF_XDP_BUFFERS);
+
+    EXPECT_LT(held.size(), AF_XDP_BUFFERS);
+    EXPECT_LT(packets_buffers_free(port->Packets()), static_cast<size_t>(PACKETS_BURST_MAX));
+    Release(held);
+    EXPECT_GT(Drain(port->Packets()), 0U);
+}
+
+TEST_F(DpdkAfXdp, KeepsNoMoreSentFramesFromThePoolThanItsRingsAreSaidTo)
+{
+    const struct packets packets = port->Packets();
+    Drain(packets);
+    const size_t needed = AF_XDP_BUFFERS - dpdk_port_frames_held_max(port->port);
+    size_t least_free = AF_XDP_BUFFERS;
+
+    for (size_t i = 0; i < 10000; i++) {
+        ASSERT_TRUE(Send(packets, std::string(60, 'x')));
+        least_free = std::min(least_free, packets_buffers_free(packets));
+    }
+
+    EXPECT_LT(least_free, AF_XDP_BUFFERS - 2048U); // some are out, or this shows nothing
+    EXPECT_GE(least_free, AF_XDP_BUFFERS - needed);
 }
 
 TEST(DpdkPortRefuses, AnMtuThatTheDeviceCannotCarry)
@@ -507,6 +672,32 @@ TEST(DpdkPortRefuses, TooFewBuffers)
 
     EXPECT_EQ(port.status, STATUS_NO_MEMORY);
     EXPECT_TRUE(port.Says("1023 packet buffers")) << port.error.text;
+}
+
+// What is left to hold of a pool of BUFFERS.
+size_t Holdable()
+{
+    Port port({"net_ring0"});
+    return port.status == STATUS_OK ? dpdk_port_frames_held_max(port.port) : 0;
+}
+
+TEST(DpdkPort, TakesAPoolThatJustHoldsWhatIsToBeHeld)
+{
+    const size_t holdable = Holdable();
+
+    Port port({"net_ring0"}, 1, 1500, BUFFERS, holdable);
+
+    EXPECT_EQ(port.status, STATUS_OK) << port.error.text;
+    EXPECT_GE(holdable, BUFFERS / 4);
+    EXPECT_LT(holdable, BUFFERS / 2); // rings and caches have theirs
+}
+
+TEST(DpdkPortRefuses, APoolThatHoldsOneFrameTooFew)
+{
+    Port port({"net_ring0"}, 1, 1500, BUFFERS, Holdable() + 1);
+
+    EXPECT_EQ(port.status, STATUS_NO_MEMORY);
+    EXPECT_TRUE(port.Says("4096 packet buffers")) << port.error.text;
 }
 
 TEST(DpdkPortRefuses, MoreBuffersThanThereIsMemory)

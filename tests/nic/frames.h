@@ -69,8 +69,9 @@ struct Ethernet {
 
 inline Bytes InEthernet(const Bytes &payload, const Ethernet &ethernet = {})
 {
-    Bytes out(ethernet.target.bytes, ethernet.target.bytes + MAC_BYTES);
-    out.insert(out.end(), ethernet.source.bytes, ethernet.source.bytes + MAC_BYTES);
+    Bytes out(2 * MAC_BYTES);
+    memcpy(out.data(), ethernet.target.bytes, MAC_BYTES);
+    memcpy(out.data() + MAC_BYTES, ethernet.source.bytes, MAC_BYTES);
     for (const uint32_t tag : ethernet.tags) { AppendBe32(out, tag); }
     AppendBe16(out, ethernet.ethertype);
     Append(out, payload);

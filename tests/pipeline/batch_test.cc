@@ -28,7 +28,7 @@ struct Header {
 struct Record {
     int64_t timestamp_ms = 0;
     Text key;
-    std::string value;
+    Text value;
     std::vector<Header> headers;
     bool operator==(const Record &other) const
     {
@@ -147,7 +147,7 @@ std::vector<Record> Decode(const Encoded &encoded, uint64_t base_offset = 0)
     enum status status;
     while ((status = record_batch_next(&walk, &record)) == STATUS_OK) {
         EXPECT_EQ(record.offset, static_cast<int64_t>(base_offset + out.size()));
-        Record one = {record.timestamp_ms, TextOf(record.key), *TextOf(record.value), {}};
+        Record one = {record.timestamp_ms, TextOf(record.key), TextOf(record.value), {}};
         struct bytes name;
         struct bytes value;
         while ((status = record_batch_next_header(&record, &name, &value)) == STATUS_OK) {
@@ -197,6 +197,18 @@ TEST(Batch, ARecordForTwoTopicsIsWholeInBothAndCountsTwice)
     EXPECT_EQ(Decode(Encode(batch, 3)), (std::vector<Record>{record}));
 }
 
+TEST(Batch, KeepsANullValueApartFromAnEmptyOne)
+{
+    const Batch batch = Create();
+    const Record tombstone = {5, "key", std::nullopt, {}};
+    const Record empty = {5, "key", "", {}};
+
+    ASSERT_EQ(Add(batch, tombstone, {0}), STATUS_OK);
+    ASSERT_EQ(Add(batch, empty, {0}), STATUS_OK);
+
+    EXPECT_EQ(Decode(Encode(batch, 0)), (std::vector<Record>{tombstone, empty}));
+}
+
 TEST(Batch, WritesOffsetEpochAndTimestampsInTheHeader)
 {
     const Batch batch = Create();
@@ -229,7 +241,7 @@ TEST(Batch, TimestampsOfEitherEndOfTimeComeBack)
     EXPECT_EQ(Decode(Encode(batch, 0)), (std::vector<Record>{greatest, least}));
 }
 
-TEST(Batch, AnEmptyValueIsEmptyWhereverItPoints)
+TEST(Batch, AValueThatPointsNowhereIsATombstone)
 {
     const Batch batch = Create();
     struct record nowhere = {};
@@ -237,7 +249,7 @@ TEST(Batch, AnEmptyValueIsEmptyWhereverItPoints)
 
     ASSERT_EQ(batch_add(batch.get(), &nowhere, &topic, 1), STATUS_OK);
 
-    EXPECT_EQ(Decode(Encode(batch, 0)), (std::vector<Record>{Value("", 0)}));
+    EXPECT_EQ(Decode(Encode(batch, 0)), (std::vector<Record>{{0, std::nullopt, std::nullopt, {}}}));
 }
 
 TEST(Batch, ClearForgetsTheRecordsAndTheirTimestamps)

@@ -17,6 +17,7 @@ struct Record {
     uint16_t listener = WITHOUT_TOPIC;
     std::vector<std::pair<std::string, std::string>> headers = {};
     const char *key = nullptr;
+    bool value_is_null = false;
 };
 
 struct verdict Judge(const Loaded &loaded, const Record &record)
@@ -30,7 +31,9 @@ struct verdict Judge(const Loaded &loaded, const Record &record)
         headers.push_back({bytes_of_text(name.c_str()), bytes_of_text(value.c_str())});
     }
     struct record in = {};
-    in.value = bytes_of(record.value.data(), record.value.size());
+    in.topic = RECORD_NO_TOPIC;
+    in.value =
+        record.value_is_null ? bytes_null() : bytes_of(record.value.data(), record.value.size());
     in.key = record.key == nullptr ? bytes_null() : bytes_of_text(record.key);
     in.headers = headers.data();
     in.header_count = static_cast<uint16_t>(headers.size());
@@ -114,6 +117,7 @@ TEST(Rules, JudgeEachRecordOfABurstByItself)
     ASSERT_EQ(rule_scratch_create(loaded.rules.get(), &scratch), STATUS_OK);
     const RuleScratch owner(scratch);
     struct record records[3] = {};
+    for (struct record &record : records) { record.topic = RECORD_NO_TOPIC; }
     records[0].value = bytes_of_text("GET /healthz");
     records[1].value = bytes_of_text("nothing");
     records[2].value = bytes_of_text("svc=payments");
@@ -239,6 +243,15 @@ TEST(RulePattern, JudgesTheEmptyRecord)
     EXPECT_FALSE(Matches("a", ""));
     EXPECT_FALSE(Matches(".", ""));
     EXPECT_FALSE(Matches("\\b", ""));
+}
+
+TEST(RulePattern, TakesANullValueForAnEmptyOne)
+{
+    Record tombstone = {""};
+    tombstone.value_is_null = true;
+
+    EXPECT_TRUE(Judge(LookingIn("value", "^$"), tombstone).drop);
+    EXPECT_FALSE(Judge(LookingIn("value", "."), tombstone).drop);
 }
 
 TEST(RulePattern, OnlyTheEmptyRecordIsEmpty)

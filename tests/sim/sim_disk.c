@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
+#include "tests/sim/sim_random.h"
 #include "wire/log_format.h"
 
 enum {
     SECTOR_BYTES = 512, /* what a device writes whole or not at all, at best */
     FILES_MAX = 4096,   /* names ever made, and handles open at once */
     FLIGHTS_MAX = 1024,
+};
+
+/* One submitter's end of the disk: what its port points at. */
+struct sim_queue {
+    struct sim_disk *disk;
+    uint64_t reap_count;
+    size_t flight_count;
 };
 
 struct sim_file {
@@ -23,20 +30,29 @@ struct sim_file {
 
 struct sim_flight {
     struct sim_file *file;
+    int handle;
     uint64_t position;
     struct bytes source; /* the caller's, compared at completion */
     uint8_t *copy;       /* as submitted */
     uint64_t tag;
+    struct sim_queue *queue;
     uint64_t due_reap;
+    uint64_t due_ns;
     enum status outcome;
     bool swallowed;
 };
 
 struct sim_disk {
     struct sim_disk_options options;
-    struct random random; /* taken by remainder, so that a seed's run stays what it was */
-    uint64_t reap_count;
+    struct sim_random random;
+    struct sim_random trouble; /* chances and latencies: they shift nothing else */
+    struct sim_queue queues[SIM_DISK_QUEUES_MAX];
+    uint64_t now_ns;
+    uint64_t latency_ns_min;
+    uint64_t latency_ns_max;
     uint64_t write_count;
+    uint64_t completed_count;
+    uint64_t digest;
     uint64_t doorbells;
 
     struct sim_file *files[FILES_MAX];
@@ -45,6 +61,7 @@ struct sim_disk {
     struct sim_flight flights[FLIGHTS_MAX];
     size_t flight_count;
 
+    struct sim_disk_chances chances;
     uint64_t fail_first;
     uint64_t fail_count;
     enum status fail_why;
@@ -60,6 +77,8 @@ struct sim_disk {
     bool power_off;
     uint64_t operations_left;
 };
+
+static uint64_t sim_random(struct sim_disk *disk) { return sim_random_next(&disk->random); }
 
 /* Counts one changing call; false when the power is off. */
 static bool sim_has_power(struct sim_disk *disk)
@@ -83,9 +102,9 @@ static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t pos
     for (size_t at = 0; at < len_bytes; at += SECTOR_BYTES) {
         const size_t step = len_bytes - at < SECTOR_BYTES ? len_bytes - at : SECTOR_BYTES;
         uint8_t *const target = file->data + position + at;
-        switch (random_u64(&disk->random) % 8) {
+        switch (sim_random(disk) % 8) {
         case 0:
-            for (size_t i = 0; i < step; i++) { target[i] = (uint8_t)random_u64(&disk->random); }
+            for (size_t i = 0; i < step; i++) { target[i] = (uint8_t)sim_random(disk); }
             break;
         case 1:
         case 2:
@@ -97,9 +116,35 @@ static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t pos
 
 /* ---------------------------------------------------------------------------------------- disk */
 
+static enum status sim_outcome(struct sim_disk *disk, uint64_t number)
+{
+    const bool io_error = sim_random_chance(&disk->trouble, disk->chances.io_error);
+    const bool no_space = sim_random_chance(&disk->trouble, disk->chances.no_space);
+    if (disk->fail_count > 0 && number >= disk->fail_first &&
+        number - disk->fail_first < disk->fail_count) {
+        return disk->fail_why;
+    }
+    return io_error ? STATUS_IO : no_space ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+static uint64_t sim_due_ns(struct sim_disk *disk)
+{
+    const uint64_t latency_ns =
+        sim_random_between(&disk->trouble, disk->latency_ns_min, disk->latency_ns_max);
+    const bool slow = sim_random_chance(&disk->trouble, disk->chances.slow);
+    return disk->now_ns + latency_ns + (slow ? disk->chances.slow_ns : 0);
+}
+
+static void sim_digest(struct sim_disk *disk, uint64_t value)
+{
+    disk->digest = (disk->digest ^ value) * 0x9e3779b97f4a7c15;
+    disk->digest ^= disk->digest >> 29;
+}
+
 static enum status sim_submit(void *self, const struct disk_write *write)
 {
-    struct sim_disk *const disk = self;
+    struct sim_queue *const queue = self;
+    struct sim_disk *const disk = queue->disk;
     assert(write->bytes.len_bytes > 0);
     assert(write->bytes.len_bytes % DISK_BLOCK_BYTES == 0);
     assert(write->position % DISK_BLOCK_BYTES == 0);
@@ -111,27 +156,41 @@ static enum status sim_submit(void *self, const struct disk_write *write)
     assert(write->bytes.len_bytes <= file->size_bytes - write->position);
 
     const size_t depth = disk->options.depth == 0 ? FLIGHTS_MAX : disk->options.depth;
-    if (disk->flight_count >= depth) { return STATUS_BUSY; }
+    if (queue->flight_count >= depth) { return STATUS_BUSY; }
     if (!sim_has_power(disk)) { return STATUS_IO; }
+    assert(disk->flight_count < FLIGHTS_MAX);
 
     const uint64_t number = ++disk->write_count;
-    const bool fails = disk->fail_count > 0 && number >= disk->fail_first &&
-                       number - disk->fail_first < disk->fail_count;
+    /* One draw a statement: initialisers run in any order the compiler likes. */
+    const uint64_t late_reaps = sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1);
+    const uint64_t due_ns = sim_due_ns(disk);
+    const enum status outcome = sim_outcome(disk, number);
+    const bool swallowed = sim_random_chance(&disk->trouble, disk->chances.swallowed);
     uint8_t *const copy = malloc(write->bytes.len_bytes);
     assert(copy != NULL);
     memcpy(copy, write->bytes.at, write->bytes.len_bytes);
+    queue->flight_count++;
     disk->flights[disk->flight_count++] = (struct sim_flight){
         .file = file,
+        .handle = write->file,
         .position = write->position,
         .source = write->bytes,
         .copy = copy,
         .tag = write->tag,
-        .due_reap = disk->reap_count + 1 +
-                    random_u64(&disk->random) % ((uint64_t)disk->options.delay_reaps_max + 1),
-        .outcome = fails ? disk->fail_why : STATUS_OK,
-        .swallowed = number == disk->swallow_number,
+        .queue = queue,
+        .due_reap = queue->reap_count + 1 + late_reaps,
+        .due_ns = due_ns,
+        .outcome = outcome,
+        .swallowed = swallowed || number == disk->swallow_number,
     };
     return STATUS_OK;
+}
+
+static uint64_t sim_digest_of_name(const char *name)
+{
+    uint64_t digest = 0;
+    for (const char *at = name; *at != '\0'; at++) { digest = digest * 31 + (uint8_t)*at; }
+    return digest;
 }
 
 static struct disk_completion sim_complete(struct sim_disk *disk, size_t index)
@@ -146,6 +205,12 @@ static struct disk_completion sim_complete(struct sim_disk *disk, size_t index)
     } else {
         sim_wreck(disk, flight->file, flight->position, flight->copy, flight->source.len_bytes);
     }
+    sim_digest(disk, sim_digest_of_name(flight->file->name));
+    sim_digest(disk, flight->position);
+    sim_digest(disk, flight->source.len_bytes);
+    sim_digest(disk, (uint64_t)flight->outcome);
+    disk->completed_count++;
+    flight->queue->flight_count--;
     free(flight->copy);
     disk->flights[index] = disk->flights[--disk->flight_count];
     return completion;
@@ -153,17 +218,20 @@ static struct disk_completion sim_complete(struct sim_disk *disk, size_t index)
 
 static size_t sim_reap(void *self, struct disk_completion *out, size_t capacity)
 {
-    struct sim_disk *const disk = self;
+    struct sim_queue *const queue = self;
+    struct sim_disk *const disk = queue->disk;
     size_t count = 0;
-    disk->reap_count++;
+    queue->reap_count++;
+    if (queue->flight_count == 0) { return 0; }
     if (disk->held || disk->power_off) { return 0; }
 
     /* From a seeded place in the table on: what is due comes in no order. */
-    size_t index = disk->flight_count > 0 ? random_u64(&disk->random) % disk->flight_count : 0;
+    size_t index = disk->flight_count > 0 ? sim_random(disk) % disk->flight_count : 0;
     for (size_t looked = 0, all = disk->flight_count; looked < all && count < capacity; looked++) {
         if (index >= disk->flight_count) { index = 0; }
         const struct sim_flight *const flight = &disk->flights[index];
-        if (flight->swallowed || flight->due_reap > disk->reap_count) {
+        if (flight->queue != queue || flight->swallowed || flight->due_ns > disk->now_ns ||
+            flight->due_reap > queue->reap_count) {
             index++;
         } else {
             out[count++] = sim_complete(disk, index);
@@ -172,12 +240,12 @@ static size_t sim_reap(void *self, struct disk_completion *out, size_t capacity)
     return count;
 }
 
-static void sim_ring_doorbell(void *self) { ((struct sim_disk *)self)->doorbells++; }
+static void sim_ring_doorbell(void *self) { ((struct sim_queue *)self)->disk->doorbells++; }
 
 static void sim_costs(void *self, struct disk_costs *out)
 {
-    const struct sim_disk *const disk = self;
-    *out = (struct disk_costs){.enter_calls = disk->reap_count};
+    const struct sim_queue *const queue = self;
+    *out = (struct disk_costs){.enter_calls = queue->reap_count};
 }
 
 static const struct disk_ops sim_disk_ops = {sim_submit, sim_reap, sim_ring_doorbell, sim_costs};
@@ -222,8 +290,8 @@ static struct sim_file *sim_file_add(struct sim_disk *disk, const char *name, ui
     assert(file != NULL);
     strcpy(file->name, name);
     file->size_bytes = size_bytes;
-    file->data = calloc(1, size_bytes);
-    assert(file->data != NULL);
+    file->data = size_bytes == 0 ? NULL : calloc(1, size_bytes);
+    assert(size_bytes == 0 || file->data != NULL);
     disk->files[disk->file_count++] = file;
     return file;
 }
@@ -299,8 +367,7 @@ static enum status sim_create(void *self, const char *name, uint64_t size_bytes,
     if (size_bytes > free_bytes) { return STATUS_NO_SPACE; }
 
     const bool powered = sim_has_power(disk);
-    /* Half of the creations that a power cut interrupts leave nothing. */
-    if (!powered && random_u64(&disk->random) % 2 == 0) { return STATUS_IO; }
+    if (!powered && sim_random(disk) % 2 == 0) { return STATUS_IO; } /* nothing is left of it */
     struct sim_file *const file = sim_file_add(disk, name, size_bytes);
     if (!powered) { return STATUS_IO; } /* there, but its maker never knew */
     *out_file = sim_handle_open(disk, file);
@@ -374,7 +441,7 @@ static enum status sim_remove(void *self, const char *name)
     struct sim_file *const file = sim_find(disk, name);
     if (file == NULL) { return STATUS_NOT_FOUND; }
     if (!sim_has_power(disk)) {
-        file->removed = random_u64(&disk->random) % 2 == 0;
+        file->removed = sim_random(disk) % 2 == 0;
         return STATUS_IO;
     }
     file->removed = true;
@@ -387,7 +454,7 @@ static void sim_close(void *self, int handle)
     assert(handle >= 0 && handle < FILES_MAX);
     assert(disk->handles[handle] != NULL);
     for (size_t i = 0; i < disk->flight_count; i++) {
-        assert(disk->flights[i].file != disk->handles[handle] && "closed with writes in flight");
+        assert(disk->flights[i].handle != handle && "closed with writes in flight");
     }
     disk->handles[handle] = NULL;
 }
@@ -412,7 +479,9 @@ struct sim_disk *sim_disk_create(const struct sim_disk_options *options)
     struct sim_disk *const disk = calloc(1, sizeof *disk);
     assert(disk != NULL);
     disk->options = *options;
-    disk->random = random_seed(options->seed);
+    disk->random.state = options->seed;
+    disk->trouble.state = ~options->seed;
+    for (size_t i = 0; i < SIM_DISK_QUEUES_MAX; i++) { disk->queues[i].disk = disk; }
     return disk;
 }
 
@@ -427,9 +496,12 @@ void sim_disk_destroy(struct sim_disk *disk)
     free(disk);
 }
 
-struct disk sim_disk_port(struct sim_disk *disk)
+struct disk sim_disk_port(struct sim_disk *disk) { return sim_disk_queue(disk, 0); }
+
+struct disk sim_disk_queue(struct sim_disk *disk, size_t index)
 {
-    const struct disk port = {&sim_disk_ops, disk};
+    assert(index < SIM_DISK_QUEUES_MAX);
+    const struct disk port = {&sim_disk_ops, &disk->queues[index]};
     return port;
 }
 
@@ -444,10 +516,16 @@ struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
     struct sim_disk_options options = disk->options;
     options.seed = seed;
     struct sim_disk *const after = sim_disk_create(&options);
+    after->now_ns = disk->now_ns;
+    after->latency_ns_min = disk->latency_ns_min;
+    after->latency_ns_max = disk->latency_ns_max;
     for (size_t i = 0; i < disk->file_count; i++) {
         const struct sim_file *const old = disk->files[i];
+        if (old->removed) { /* its name alone, which keeps the directory */
+            sim_file_add(after, old->name, 0)->removed = true;
+            continue;
+        }
         struct sim_file *const file = sim_file_add(after, old->name, old->size_bytes);
-        file->removed = old->removed;
         memcpy(file->data, old->data, old->size_bytes);
         for (size_t k = 0; k < disk->flight_count; k++) {
             const struct sim_flight *const flight = &disk->flights[k];
@@ -459,6 +537,59 @@ struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
 }
 
 /* --------------------------------------------------------------------------------------- faults */
+
+void sim_disk_set_latency(struct sim_disk *disk, uint64_t min_ns, uint64_t max_ns)
+{
+    assert(min_ns <= max_ns);
+    disk->latency_ns_min = min_ns;
+    disk->latency_ns_max = max_ns;
+}
+
+void sim_disk_advance(struct sim_disk *disk, uint64_t now_ns)
+{
+    assert(now_ns >= disk->now_ns);
+    disk->now_ns = now_ns;
+}
+
+uint64_t sim_disk_next_ns(const struct sim_disk *disk)
+{
+    uint64_t next_ns = UINT64_MAX;
+    if (disk->held || disk->power_off) { return next_ns; }
+    for (size_t i = 0; i < disk->flight_count; i++) {
+        const struct sim_flight *const flight = &disk->flights[i];
+        if (!flight->swallowed && flight->due_ns < next_ns) { next_ns = flight->due_ns; }
+    }
+    return next_ns;
+}
+
+void sim_disk_set_chances(struct sim_disk *disk, const struct sim_disk_chances *chances)
+{
+    disk->chances = *chances;
+}
+
+void sim_disk_set_capacity(struct sim_disk *disk, uint64_t capacity_bytes)
+{
+    disk->options.capacity_bytes = capacity_bytes;
+}
+
+void sim_disk_calm(struct sim_disk *disk)
+{
+    disk->chances = (struct sim_disk_chances){0};
+    disk->fail_count = 0;
+    disk->swallow_number = 0;
+    disk->create_refusal = STATUS_OK;
+    disk->bad_range.name[0] = '\0';
+    disk->held = false;
+    for (size_t i = 0; i < disk->flight_count; i++) {
+        disk->flights[i].swallowed = false;
+        disk->flights[i].due_ns = disk->now_ns;
+        disk->flights[i].due_reap = 0;
+    }
+}
+
+uint64_t sim_disk_completed(const struct sim_disk *disk) { return disk->completed_count; }
+
+uint64_t sim_disk_digest(const struct sim_disk *disk) { return disk->digest; }
 
 uint64_t sim_disk_write_count(const struct sim_disk *disk) { return disk->write_count; }
 

@@ -2,12 +2,12 @@
  *
  * Purpose  Both halves of the disk port (storage/disk.h, storage/files.h) for tests: the same calls
  *          with the same seed give the same completions, errors and wreckage.
- * Model    A durable write sits in flight for a seeded number of reaps; writes complete in any
- *          order. Reads see only what is durable. At a power cut every 512-byte sector of every
- *          write in flight is, by seed, kept, lost or garbage; create and remove are atomic by name
- *          and durable on return. A refused write leaves the same wreckage.
- * Checks   Bytes that change under a write in flight abort the test: that is a broken contract.
- * Threads  One. Owns its files; bytes of writes stay the caller's until reaped. */
+ * Model    A durable write sits in flight for a seeded number of reaps, or of virtual nanoseconds,
+ *          or both; writes complete in any order. Reads see only what is durable. At a power cut
+ * every 512-byte sector of every write in flight is, by seed, kept, lost or garbage; create and
+ * remove are atomic by name and durable on return. A refused write leaves the same wreckage. Checks
+ * Bytes that change under a write in flight abort the test: that is a broken contract. Threads One.
+ * Owns its files; bytes of writes stay the caller's until reaped. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +20,8 @@
 #include "storage/files.h"
 
 BEGIN_C_DECLS
+
+enum { SIM_DISK_QUEUES_MAX = 16 };
 
 struct sim_disk; /* opaque */
 
@@ -34,10 +36,40 @@ struct sim_disk_options {
 struct sim_disk *sim_disk_create(const struct sim_disk_options *options);
 void sim_disk_destroy(struct sim_disk *disk);
 
+/* Queue 0. */
 struct disk sim_disk_port(struct sim_disk *disk);
+/* A queue of its own for each worker: what it reaps is what it submitted. Below
+ * SIM_DISK_QUEUES_MAX; `depth` is of one queue. */
+struct disk sim_disk_queue(struct sim_disk *disk, size_t index);
 struct files sim_disk_files(struct sim_disk *disk);
 
+/* ----------------------------------------------------------------------------- virtual time */
+
+/* A write completes this long after its submit, and not before its reaps; at first 0 and 0. */
+void sim_disk_set_latency(struct sim_disk *disk, uint64_t min_ns, uint64_t max_ns);
+/* It is `now_ns`: never earlier than before. */
+void sim_disk_advance(struct sim_disk *disk, uint64_t now_ns);
+/* When the next write in flight can be reaped, if time alone brings it; UINT64_MAX: none. */
+uint64_t sim_disk_next_ns(const struct sim_disk *disk);
+
 /* ------------------------------------------------------------------------------------- faults */
+
+/* Chances of one durable write, in parts per million (sim_random.h). */
+struct sim_disk_chances {
+    uint32_t io_error;  /* completes with STATUS_IO */
+    uint32_t no_space;  /* completes with STATUS_NO_SPACE */
+    uint32_t swallowed; /* never completes until sim_disk_release */
+    uint32_t slow;      /* takes slow_ns longer */
+    uint64_t slow_ns;
+};
+
+/* From the next write on. */
+void sim_disk_set_chances(struct sim_disk *disk, const struct sim_disk_chances *chances);
+/* New files find room below this many bytes of all together; 0: no limit. Space comes and goes. */
+void sim_disk_set_capacity(struct sim_disk *disk, uint64_t capacity_bytes);
+/* The end of all trouble: no chance, range, hold or refusal is left (the capacity stays), and what
+ * was held or swallowed completes at the next reap as it was to. */
+void sim_disk_calm(struct sim_disk *disk);
 
 /* Durable writes (disk_submit) count from 1 over the disk's life. */
 uint64_t sim_disk_write_count(const struct sim_disk *disk);
@@ -50,6 +82,11 @@ void sim_disk_swallow_write(struct sim_disk *disk, uint64_t number);
 void sim_disk_hold(struct sim_disk *disk, bool held);
 /* Whatever was swallowed completes, in due course, with `how`. */
 void sim_disk_release(struct sim_disk *disk, enum status how);
+/* The writes that completed so far, whole or refused. */
+uint64_t sim_disk_completed(const struct sim_disk *disk);
+/* A digest of every write, by place, length and outcome, in the order of completion: two runs of
+ * one seed have the same. (Bytes are not in it: commits carry cycle counts.) */
+uint64_t sim_disk_digest(const struct sim_disk *disk);
 /* files_create answers this until it is STATUS_OK again. */
 void sim_disk_refuse_creates(struct sim_disk *disk, enum status why);
 /* files_read of any byte in [position, position+len_bytes) of the file is STATUS_IO. One range. */

@@ -149,6 +149,89 @@ TEST_F(SimDisk, WithThePowerOffNothingChangesAnyMore)
     EXPECT_GE(before, 4096U);
 }
 
+TEST_F(SimDisk, CompletesInVirtualTimeAndSaysWhen)
+{
+    sim_disk_set_latency(disk_, 1000, 1000);
+    sim_disk_advance(disk_, 50);
+    Submit(0);
+    EXPECT_EQ(sim_disk_next_ns(disk_), 1050U);
+
+    sim_disk_advance(disk_, 1049);
+    EXPECT_TRUE(Reap(10).empty());
+    sim_disk_advance(disk_, 1050);
+
+    EXPECT_EQ(Reap(10).size(), 1U);
+    EXPECT_EQ(sim_disk_next_ns(disk_), UINT64_MAX);
+}
+
+TEST_F(SimDisk, GivesEachQueueItsOwnCompletions)
+{
+    const struct disk_write write = {bytes_of(&blocks_.bytes[0], 4096), file_, 0, /*tag=*/9};
+    ASSERT_EQ(disk_submit(sim_disk_queue(disk_, 3), &write), STATUS_OK);
+    Submit(1);
+
+    const std::vector<struct disk_completion> first = Reap(10);
+    struct disk_completion other[DISK_REAP_MAX] = {};
+    size_t count = 0;
+    for (int i = 0; i < 10; i++) {
+        count += disk_reap(sim_disk_queue(disk_, 3), other + count, DISK_REAP_MAX - count);
+    }
+
+    ASSERT_EQ(first.size(), 1U);
+    EXPECT_EQ(first[0].tag, 1U);
+    ASSERT_EQ(count, 1U);
+    EXPECT_EQ(other[0].tag, 9U);
+}
+
+TEST_F(SimDisk, RefusesAsOftenAsTheChancesSay)
+{
+    struct sim_disk_chances chances = {};
+    chances.io_error = 500'000;
+    sim_disk_set_chances(disk_, &chances);
+    size_t refused = 0;
+    for (int i = 0; i < 100; i++) {
+        Submit(0);
+        const std::vector<struct disk_completion> done = Reap(10);
+        ASSERT_EQ(done.size(), 1U);
+        refused += done[0].status == STATUS_IO;
+    }
+
+    EXPECT_GT(refused, 25U);
+    EXPECT_LT(refused, 75U);
+}
+
+TEST_F(SimDisk, CalmEndsWhatWasSwallowedSlowOrHeld)
+{
+    struct sim_disk_chances chances = {};
+    chances.swallowed = 1'000'000;
+    sim_disk_set_chances(disk_, &chances);
+    Submit(0);
+    chances.swallowed = 0;
+    chances.slow = 1'000'000;
+    chances.slow_ns = 1'000'000'000;
+    sim_disk_set_chances(disk_, &chances);
+    Submit(1);
+    sim_disk_hold(disk_, true);
+    EXPECT_TRUE(Reap(10).empty());
+
+    sim_disk_calm(disk_);
+
+    EXPECT_EQ(Reap(1).size(), 2U);
+}
+
+TEST_F(SimDisk, HasRoomAgainWhenSpaceComesBack)
+{
+    int file;
+    sim_disk_set_capacity(disk_, kFileBytes);
+    const struct files files = sim_disk_files(disk_);
+    constexpr const char *kSecond = "part-0000/0000000000000002.segment";
+    EXPECT_EQ(files_create(files, kSecond, kFileBytes, &file), STATUS_NO_SPACE);
+
+    sim_disk_set_capacity(disk_, 2 * kFileBytes);
+
+    EXPECT_EQ(files_create(files, kSecond, kFileBytes, &file), STATUS_OK);
+}
+
 using SimDiskDeath = SimDisk;
 
 TEST_F(SimDiskDeath, BytesThatChangeUnderAWriteAbort)

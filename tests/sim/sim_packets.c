@@ -16,9 +16,11 @@ struct buffer {
     bool out;
 };
 
-struct frame_list {
+/* First in, first out: [head, end) of the items. */
+struct frame_queue {
     struct frame *items;
-    size_t count;
+    size_t head;
+    size_t end;
     size_t capacity;
 };
 
@@ -26,35 +28,55 @@ struct sim_packets {
     struct buffer *buffers;
     size_t buffer_count;
     size_t out_count;
-    struct frame_list waiting;
-    size_t waiting_head;
-    struct frame_list sent;
+    struct buffer **unused; /* buffers that are not out: a stack */
+    struct frame_queue waiting;
+    struct frame_queue sent;
 };
 
-static void list_push(struct frame_list *list, const uint8_t *at, size_t len_bytes)
+static size_t queue_count(const struct frame_queue *queue) { return queue->end - queue->head; }
+
+/* Room for one more: what was popped makes room before memory does, so that a queue that is emptied
+ * as it is filled stays small. */
+static void queue_make_room(struct frame_queue *queue)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
-        list->items = realloc(list->items, list->capacity * sizeof *list->items);
-        assert(list->items != NULL);
+    if (queue->end < queue->capacity) { return; }
+    const size_t count = queue_count(queue);
+    if (queue->head > 0 && queue->head >= queue->capacity / 2) {
+        memmove(queue->items, queue->items + queue->head, count * sizeof *queue->items);
+        queue->head = 0;
+        queue->end = count;
+        return;
     }
-    struct frame *const frame = &list->items[list->count++];
+    queue->capacity = queue->capacity == 0 ? 64 : queue->capacity * 2;
+    queue->items = realloc(queue->items, queue->capacity * sizeof *queue->items);
+    assert(queue->items != NULL);
+}
+
+static void queue_push(struct frame_queue *queue, const uint8_t *at, size_t len_bytes)
+{
+    queue_make_room(queue);
+    struct frame *const frame = &queue->items[queue->end++];
     frame->at = malloc(len_bytes > 0 ? len_bytes : 1);
     assert(frame->at != NULL);
     if (len_bytes > 0) { memcpy(frame->at, at, len_bytes); }
     frame->len_bytes = len_bytes;
 }
 
+/* Its memory is the caller's now. */
+static struct frame queue_pop(struct frame_queue *queue)
+{
+    assert(queue_count(queue) > 0);
+    return queue->items[queue->head++];
+}
+
 static struct buffer *buffer_take(struct sim_packets *packets)
 {
-    for (size_t i = 0; i < packets->buffer_count; i++) {
-        struct buffer *const buffer = &packets->buffers[i];
-        if (buffer->out) { continue; }
-        buffer->out = true;
-        packets->out_count++;
-        return buffer;
-    }
-    return NULL;
+    if (packets->out_count == packets->buffer_count) { return NULL; }
+    packets->out_count++;
+    struct buffer *const buffer = packets->unused[packets->buffer_count - packets->out_count];
+    assert(!buffer->out);
+    buffer->out = true;
+    return buffer;
 }
 
 static void buffer_give(struct sim_packets *packets, struct buffer *buffer)
@@ -64,6 +86,7 @@ static void buffer_give(struct sim_packets *packets, struct buffer *buffer)
     buffer->out = false;
     free(buffer->at);
     buffer->at = NULL;
+    packets->unused[packets->buffer_count - packets->out_count] = buffer;
     packets->out_count--;
 }
 
@@ -71,14 +94,13 @@ static size_t sim_receive(void *self, struct packet *out, size_t capacity)
 {
     struct sim_packets *const packets = self;
     size_t count = 0;
-    while (count < capacity && packets->waiting_head < packets->waiting.count) {
+    while (count < capacity && queue_count(&packets->waiting) > 0) {
         struct buffer *const buffer = buffer_take(packets);
         if (buffer == NULL) { break; }
-        struct frame *const frame = &packets->waiting.items[packets->waiting_head++];
-        buffer->at = frame->at; /* moves */
-        frame->at = NULL;
+        const struct frame frame = queue_pop(&packets->waiting);
+        buffer->at = frame.at; /* moves */
         out[count++] = (struct packet){
-            .frame = bytes_of(buffer->at, frame->len_bytes),
+            .frame = bytes_of(buffer->at, frame.len_bytes),
             .handle = buffer,
         };
     }
@@ -100,14 +122,16 @@ static bool sim_reserve(void *self, struct packet_room *out)
     return true;
 }
 
-static void sim_transmit(void *self, void *const *handles, const size_t *lens_bytes, size_t count)
+static size_t sim_transmit(void *self, void *const *handles, const size_t *lens_bytes, size_t count)
 {
     struct sim_packets *const packets = self;
     for (size_t i = 0; i < count; i++) {
         struct buffer *const buffer = handles[i];
-        list_push(&packets->sent, buffer->at, lens_bytes[i]);
+        assert(lens_bytes[i] > 0);
+        queue_push(&packets->sent, buffer->at, lens_bytes[i]);
         buffer_give(packets, buffer);
     }
+    return count; /* its queue is never full */
 }
 
 static size_t sim_buffers_free(void *self)
@@ -134,41 +158,68 @@ struct sim_packets *sim_packets_create(size_t buffers)
     assert(packets != NULL);
     packets->buffers = calloc(buffers, sizeof *packets->buffers);
     assert(packets->buffers != NULL);
+    packets->unused = calloc(buffers, sizeof(struct buffer *));
+    assert(packets->unused != NULL);
+    for (size_t i = 0; i < buffers; i++) { packets->unused[i] = &packets->buffers[i]; }
     packets->buffer_count = buffers;
     return packets;
 }
 
-static void list_free(struct frame_list *list)
+static void queue_free(struct frame_queue *queue)
 {
-    for (size_t i = 0; i < list->count; i++) { free(list->items[i].at); }
-    free(list->items);
+    for (size_t i = queue->head; i < queue->end; i++) { free(queue->items[i].at); }
+    free(queue->items);
 }
 
 void sim_packets_destroy(struct sim_packets *packets)
 {
     assert(packets->out_count == 0); /* else: leaked */
-    list_free(&packets->waiting);
-    list_free(&packets->sent);
+    queue_free(&packets->waiting);
+    queue_free(&packets->sent);
+    free(packets->unused);
     free(packets->buffers);
     free(packets);
 }
 
 void sim_packets_put(struct sim_packets *packets, struct bytes frame)
 {
-    list_push(&packets->waiting, frame.at, frame.len_bytes);
+    queue_push(&packets->waiting, frame.at, frame.len_bytes);
 }
 
 size_t sim_packets_waiting(const struct sim_packets *packets)
 {
-    return packets->waiting.count - packets->waiting_head;
+    return queue_count(&packets->waiting);
 }
 
 size_t sim_packets_out(const struct sim_packets *packets) { return packets->out_count; }
 
-size_t sim_packets_sent_count(const struct sim_packets *packets) { return packets->sent.count; }
+size_t sim_packets_sent_count(const struct sim_packets *packets)
+{
+    return queue_count(&packets->sent);
+}
 
 struct bytes sim_packets_sent(const struct sim_packets *packets, size_t index)
 {
-    assert(index < packets->sent.count);
-    return bytes_of(packets->sent.items[index].at, packets->sent.items[index].len_bytes);
+    assert(index < queue_count(&packets->sent));
+    const struct frame *const frame = &packets->sent.items[packets->sent.head + index];
+    return bytes_of(frame->at, frame->len_bytes);
+}
+
+void sim_packets_forget_sent(struct sim_packets *packets)
+{
+    while (queue_count(&packets->sent) > 0) {
+        const struct frame frame = queue_pop(&packets->sent);
+        free(frame.at);
+    }
+}
+
+size_t sim_packets_take_sent(struct sim_packets *packets, void *room, size_t capacity_bytes)
+{
+    if (queue_count(&packets->sent) == 0) { return 0; }
+    const struct frame frame = queue_pop(&packets->sent);
+    assert(frame.len_bytes > 0);
+    assert(frame.len_bytes <= capacity_bytes);
+    memcpy(room, frame.at, frame.len_bytes);
+    free(frame.at);
+    return frame.len_bytes;
 }

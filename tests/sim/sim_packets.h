@@ -27,8 +27,15 @@ size_t sim_packets_waiting(const struct sim_packets *packets);
 /* Buffers that are out. */
 size_t sim_packets_out(const struct sim_packets *packets);
 
-/* Frames sent so far; `index` below that count. */
+/* Frames sent and not taken away; `index` below that count, 0 is the oldest. */
 size_t sim_packets_sent_count(const struct sim_packets *packets);
 struct bytes sim_packets_sent(const struct sim_packets *packets, size_t index);
+/* Counts from 0 again. */
+void sim_packets_forget_sent(struct sim_packets *packets);
+
+/* Takes the oldest frame sent away: copies it into `room` and frees it. Answers its length; 0 when
+ * there is none. A long simulation that does so needs no more memory the longer it runs. Aborts
+ * when the frame is longer than `room`. */
+size_t sim_packets_take_sent(struct sim_packets *packets, void *room, size_t capacity_bytes);
 
 END_C_DECLS

@@ -25,6 +25,7 @@
 #include "storage/uring_disk.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/storage/temporary_directory.h"
+#include "wire/lane_format.h"
 #include "wire/log_format.h"
 
 /* One RECORDS entry: as written by a test, or as found on a disk. */
@@ -43,6 +44,11 @@ struct FoundEntry {
     }
 };
 
+struct FoundLane {
+    struct lane_item item; /* its `runs` are not kept */
+    std::vector<struct lane_run> runs;
+};
+
 struct FoundCommit {
     struct commit_header header;
     uint64_t segment_number;
@@ -50,6 +56,7 @@ struct FoundCommit {
     std::vector<struct topic_declaration> topics; /* names are not kept */
     std::vector<uint64_t> totals;
     std::vector<struct index_entry> index;
+    std::vector<FoundLane> lanes;
     std::vector<uint16_t> types;
 };
 
@@ -184,6 +191,18 @@ class LogWalk {
                 topic.name = bytes_null();
                 out->topics.push_back(topic);
             }
+        } else if (entry.type == ENTRY_LANES) {
+            struct lane_item item;
+            enum status status;
+            while ((status = lane_item_decode(&bytes, &item)) == STATUS_OK) {
+                FoundLane lane = {item, {}};
+                for (uint32_t i = 0; i < item.run_count; i++) {
+                    lane.runs.push_back(lane_item_run(&item, i));
+                }
+                lane.item.runs = bytes_null();
+                out->lanes.push_back(lane);
+            }
+            EXPECT_EQ(status, STATUS_NOT_FOUND);
         } else if (entry.type == ENTRY_INDEX) {
             EXPECT_EQ(bytes.len_bytes % sizeof(struct index_entry_wire), 0U);
             for (size_t at = 0; at < bytes.len_bytes; at += sizeof(struct index_entry_wire)) {
@@ -233,6 +252,7 @@ struct LogRigOptions {
     uint64_t segment_bytes = 256 * 1024;
     uint32_t index_entries = 64;
     uint32_t commit_bytes_max = 16 * 1024;
+    uint32_t lanes_bytes_max = 0;
     uint32_t in_flight_max = 4;
     uint64_t ring_bytes = 128 * 1024;
     uint64_t idle_watermark_ns = 0;
@@ -307,9 +327,10 @@ class LogRig {
         core_log_entry_add(log, draft, topic, records, static_cast<uint32_t>(bytes), crc,
                            now.wall_ms);
     }
-    uint64_t Submit(struct commit_draft *draft)
+    uint64_t Submit(struct commit_draft *draft, struct commit_facts facts = {})
     {
-        const struct commit_facts facts = {/*rules_epoch=*/3, draft->record_count, 0};
+        facts.rules_epoch = 3;
+        facts.records = draft->record_count;
         stats->records_in_flight += draft->record_count;
         stats->counters[STATS_records_in] += draft->record_count;
         const uint64_t number = core_log_submit(log, draft, &facts, now);
@@ -469,6 +490,7 @@ class LogRig {
         log_options.incarnation = 1;
         log_options.commits_in_flight_max = options_.in_flight_max;
         log_options.commit_bytes_max = options_.commit_bytes_max;
+        log_options.lanes_bytes_max = options_.lanes_bytes_max;
         log_options.commit_records_max = 1000;
         log_options.idle_watermark_ns = options_.idle_watermark_ns;
         log_options.segment_age_ns = options_.segment_age_ns;

@@ -127,7 +127,7 @@ Bytes EncodeRecord(const Record &record, int64_t base_timestamp_ms, int64_t base
     parts.body_bytes = record_batch_body_bytes(
         parts.timestamp_delta_ms, parts.offset_delta,
         record_batch_payload_bytes(record.key ? static_cast<int64_t>(record.key->size()) : -1,
-                                   record.value->size(), record.headers.size(),
+                                   ViewOf(record.value).len_bytes, record.headers.size(),
                                    HeadersBytes(record)));
     Bytes out(record_batch_record_bytes(parts.body_bytes));
     uint8_t *at = record_batch_record_encode(&parts, out.data());
@@ -223,6 +223,15 @@ TEST(RecordBatch, DecodesWhatKafkaPythonWrote)
     EXPECT_EQ(Decode(FromHex(kafka_python_hex), &ending), kafka_python_records);
     EXPECT_EQ(ending, STATUS_NOT_FOUND);
     EXPECT_TRUE(record_batch_crc_holds(View(FromHex(kafka_python_hex))));
+}
+
+TEST(RecordBatch, ATombstonesValueHasTheLengthMinusOne)
+{
+    const Record tombstone = {0, 1700000000000, "k", std::nullopt, {}};
+
+    EXPECT_EQ(EncodeRecord(tombstone, 1700000000000, 0), FromHex("0e000000026b0100"));
+    enum status ending;
+    EXPECT_EQ(Decode(Encode({tombstone}, 1700000000000), &ending), (std::vector{tombstone}));
 }
 
 TEST(RecordBatch, DecodesEveryHeaderField)

@@ -1,4 +1,4 @@
-#include "dataplane/node_logs.h"
+#include "dataplane/partitions.h"
 
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ class SettleLedger : public testing::Test {
 
 TEST_F(SettleLedger, BooksWhatWasInFlightAsLost)
 {
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
     EXPECT_EQ(page_->records_in_flight, 0U);
@@ -48,7 +48,7 @@ TEST_F(SettleLedger, BooksWhatReachedTheDiskUnseenAsStored)
 {
     resume_->totals[STATS_records_stored] = 85; // recovery found more than was known durable
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_stored], 85U);
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 5U);
@@ -60,7 +60,7 @@ TEST_F(SettleLedger, GoesOnFromTheNewestCommitWhenThePageIsGone)
     stats_page_init(page_.get(), 0);
     memset(page_->counters, 0, sizeof page_->counters);
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/false, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/false, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_in], 100U);
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
@@ -71,7 +71,7 @@ TEST_F(SettleLedger, BooksAnInterruptedTurnsFrames)
 {
     page_->counters[STATS_frames_received] = 114; // 64 received, none judged
 
-    node_logs_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
+    partitions_settle_ledger(page_.get(), /*survived=*/true, resume_.get());
 
     struct ledger ledger;
     ledger_of(page_.get(), &ledger);
@@ -81,10 +81,46 @@ TEST_F(SettleLedger, BooksAnInterruptedTurnsFrames)
 
 TEST_F(SettleLedger, TwiceBooksNothingTwice)
 {
-    node_logs_settle_ledger(page_.get(), true, resume_.get());
-    node_logs_settle_ledger(page_.get(), true, resume_.get());
+    partitions_settle_ledger(page_.get(), true, resume_.get());
+    partitions_settle_ledger(page_.get(), true, resume_.get());
 
     EXPECT_EQ(page_->counters[STATS_records_lost_at_crash], 30U);
+}
+
+class BeginIncarnation : public testing::Test {
+  protected:
+    BeginIncarnation()
+    {
+        partitions_->count = 1;
+        partitions_->items[0].resume = resume_.get();
+    }
+    uint64_t Begin(int64_t wall_ms)
+    {
+        partitions_begin_incarnation(partitions_.get(), root_.get(), wall_ms);
+        return root_->incarnation;
+    }
+
+    std::unique_ptr<struct partitions> partitions_ = std::make_unique<struct partitions>();
+    std::unique_ptr<struct log_resume> resume_ = std::make_unique<struct log_resume>();
+    std::unique_ptr<struct root_page> root_ = std::make_unique<struct root_page>();
+};
+
+TEST_F(BeginIncarnation, IsTheClockAtFirstAndRisesWithEveryStart)
+{
+    EXPECT_EQ(Begin(5'000'000), 5000U);
+    EXPECT_EQ(Begin(5'000'000), 5001U);
+}
+
+TEST_F(BeginIncarnation, IsAboveWhatIsInTheLogsWhenThePageIsGoneAndTheClockWasSetBack)
+{
+    resume_->incarnation = 1'700'000'000;
+
+    EXPECT_EQ(Begin(/*wall_ms=*/0), 1'700'000'001U);
+}
+
+TEST_F(BeginIncarnation, TakesNoClockFromBefore1970)
+{
+    EXPECT_EQ(Begin(/*wall_ms=*/-86'400'000), 1U);
 }
 
 } // namespace

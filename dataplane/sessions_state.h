@@ -1,0 +1,183 @@
+/* sessions_state.h - what sessions.c, handshake.c and acknowledge.c share. Seen by these only. */
+#pragma once
+
+#include "base/packet_window.h"
+#include "base/timer_wheel.h"
+#include "dataplane/sessions.h"
+#include "nic/udp_path.h"
+
+BEGIN_C_DECLS
+
+enum {
+    SESSION_LANE_BITS = 24, /* of a session's number: the lane's index */
+    SESSION_ACK_DELAY_US = 5000,
+    SESSION_ACK_PACKETS = 8,   /* unacknowledged: an ACK at once */
+    SESSION_AHEAD_MAX = 65536, /* sequences beyond the next one */
+    SESSION_FRAGMENTS_MAX = 8, /* large records being put together, of one worker */
+    SESSION_FRAGMENT_CHUNKS_MAX = 4096,
+    SESSION_TOLD_AGAIN_MS = 1000, /* while the log is closed */
+    SESSION_CREDIT_MIN_BYTES = 4 * NATIVE_DATAGRAM_BYTES_BASE,
+    SESSION_CREDIT_MAX_BYTES = 64 << 20,
+};
+
+enum session_state {
+    SESSION_NONE,
+    SESSION_OPENING, /* its OPEN is in a commit that is not durable yet */
+    SESSION_LIVE,
+};
+
+enum session_list {
+    SESSION_LIST_NONE,
+    SESSION_LIST_DELAYED, /* an ACK when its deadline has come: in order of deadlines */
+    SESSION_LIST_DUE,     /* an ACK, an ACCEPT or a CLOSE now */
+};
+
+/* One lane's session. What every datagram touches comes first. */
+struct session {
+    uint64_t id;            /* 0: none */
+    uint64_t next_sequence; /* received in order below it; outlives the session */
+    uint64_t heard_ns;      /* the last datagram that proved to be the peer's */
+    struct udp_path path;
+    uint8_t port;
+    uint8_t state;     /* enum session_state */
+    uint8_t list;      /* enum session_list */
+    bool ready_queued; /* the frames that wait go on */
+    uint8_t unacked;   /* datagrams received since the last ACK, saturating */
+    bool told_closed;  /* with the last ACK: credit was 0 */
+    bool accept_due;
+    bool close_due;
+    bool import_pending;  /* came from another partition, and no commit of ours says so yet */
+    uint32_t taken_bytes; /* of the open commit `taken_commit` */
+    uint32_t active_tick;
+    uint64_t taken_commit;
+    uint64_t largest_received_ns;
+    struct packet_window window;
+
+    uint64_t ack_number;
+    uint64_t ack_deadline_ns;
+    uint32_t list_next;
+    uint32_t list_previous;
+    uint32_t ready_next;
+    uint32_t waiting_head; /* nodes, by sequence; LANE_NONE: none */
+    uint32_t waiting_tail;
+    uint32_t waiting_count;
+    uint16_t fragment; /* being put together */
+
+    /* of the handshake */
+    uint64_t nonce;
+    uint64_t lost_first;
+    uint64_t lost_last;
+};
+
+struct waiting_frame {
+    struct packet packet;
+    uint64_t first_sequence;
+    struct instant received;
+    uint32_t record_count;
+    uint32_t next;
+    uint8_t port;
+};
+
+struct fragment_buffer {
+    uint8_t *at;
+    uint32_t record_bytes;
+    uint32_t missing_chunks;
+    uint32_t lane;
+    bool used;
+    bool handed_out; /* its record is on the way to a commit */
+    uint64_t chunks[SESSION_FRAGMENT_CHUNKS_MAX / 64];
+};
+
+struct session_queue { /* of lanes */
+    uint32_t head;
+    uint32_t tail;
+};
+
+struct sessions {
+    struct sessions_options options; /* its arrays are not looked at again: */
+    const struct interface *interfaces[CONFIG_PORTS_MAX];
+    const struct steering *steerings[CONFIG_PORTS_MAX];
+    struct lane_table *table;
+    struct lane *lanes;
+    struct lane_journal *journal;
+    struct stats_page *stats;
+    struct outbox *outbox;
+    struct session *items; /* by lane */
+    uint32_t capacity;
+    struct timer_wheel *wheel; /* sessions' ends */
+
+    struct waiting_frame *waiting;
+    uint32_t waiting_free; /* list of unused nodes */
+    uint32_t waiting_used;
+    struct session_queue ready; /* through ready_next */
+
+    struct fragment_buffer fragments[SESSION_FRAGMENTS_MAX];
+
+    struct session_queue delayed; /* through list_next/list_previous */
+    struct session_queue due;
+
+    uint32_t live_count; /* sessions, OPENING ones too */
+    uint64_t session_counter;
+
+    /* credit */
+    uint8_t status; /* enum native_status */
+    uint32_t credit_bytes;
+    uint32_t commit_share_bytes; /* of one lane, of one commit */
+    uint64_t open_commit;        /* counts them: tags session.taken_bytes */
+    uint32_t tick;               /* of 100 ms */
+    uint64_t tick_began_ns;
+    uint32_t active_now; /* lanes that sent records in this tick, and in the last one */
+    uint32_t active_before;
+    uint64_t told_ns;     /* all sessions were last told of a closed log */
+    uint32_t tell_cursor; /* walk over all sessions: LANE_NONE when there is none */
+
+    int64_t lane_clock_ms; /* at lane_clock_ns */
+    uint64_t lane_clock_ns;
+    uint32_t forget_cursor;
+    uint32_t import_cursor;
+    bool importing;
+    bool draining;
+    uint32_t drain_cursor;
+};
+
+static inline void sessions_count(struct sessions *sessions, enum stats_counter counter,
+                                  uint64_t by)
+{
+    stats_add(sessions->stats, counter, by);
+}
+
+static inline uint32_t session_lane_of(uint64_t id)
+{
+    return (uint32_t)(id & ((UINT64_C(1) << SESSION_LANE_BITS) - 1));
+}
+
+/* Whatever fates this many more records get, there are runs for them; else they wait until the
+ * producer has confirmed some. */
+bool session_fates_have_room(const struct sessions *sessions, uint32_t lane, uint32_t record_count);
+
+/* The session gets an ACK (or what else is due) with the next turn. */
+void session_tell_now(struct sessions *sessions, uint32_t lane);
+/* … or when the ack delay is over, unless something tells it before. */
+void session_tell_soon(struct sessions *sessions, uint32_t lane, uint64_t now_ns);
+void session_unlist(struct sessions *sessions, uint32_t lane);
+
+/* Frees what the session holds; the lane and its next_sequence stay. */
+void session_end(struct sessions *sessions, uint32_t lane);
+
+/* handshake.c */
+void handshake_hello(struct sessions *sessions, const struct session_input *input,
+                     const struct udp_path *path, uint64_t nonce);
+void handshake_open(struct sessions *sessions, const struct session_input *input,
+                    const struct udp_path *path, uint64_t nonce, const struct native_open *open);
+void handshake_versions(struct sessions *sessions, const struct session_input *input,
+                        const struct udp_path *path, uint64_t token);
+void handshake_reject(struct sessions *sessions, size_t port, const struct udp_path *path,
+                      uint64_t token, const struct native_reject *reject);
+void handshake_accept(struct sessions *sessions, uint32_t lane);
+
+/* acknowledge.c: one frame to the session's peer; false: no buffer just now. */
+bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct instant now);
+bool acknowledge_send_close(struct sessions *sessions, uint32_t lane,
+                            enum native_close_reason reason);
+
+END_C_DECLS

@@ -1,0 +1,86 @@
+#include "tests/sim/sim_log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "storage/disk.h"
+#include "storage/reader.h"
+
+enum { INDEX_CACHE_BYTES = 1 << 20 };
+
+struct log_visit {
+    struct reader *reader;
+    sim_log_on_record *visit;
+    void *context;
+    uint32_t partition;
+    const char *topic;
+};
+
+static enum status visit_batch(const struct log_visit *log, struct bytes batch)
+{
+    struct record_batch_header header;
+    enum status status = record_batch_header_decode(batch, &header);
+    if (status != STATUS_OK) { return status; }
+    if (!record_batch_crc_holds(batch)) { return STATUS_CORRUPT; }
+
+    struct record_batch_walk walk;
+    struct record_batch_record record;
+    record_batch_walk_begin(&walk, batch, &header);
+    for (;;) {
+        status = record_batch_next(&walk, &record);
+        if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
+        if (status != STATUS_OK) { return status; }
+        log->visit(log->context, log->partition, log->topic, &record);
+    }
+}
+
+static enum status read_batch(const struct log_visit *log, const struct batch_location *location)
+{
+    const size_t scratch_bytes =
+        (reader_cold_bytes(location) + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES * DISK_BLOCK_BYTES;
+    uint8_t *const scratch = aligned_alloc(DISK_BLOCK_BYTES, scratch_bytes);
+    assert(scratch != NULL);
+    const uint8_t *batch;
+    enum status status = reader_read_cold(log->reader, location, scratch, &batch);
+    if (status == STATUS_OK) { status = visit_batch(log, bytes_of(batch, location->length_bytes)); }
+    free(scratch);
+    return status;
+}
+
+static enum status read_partition(const struct log_visit *log, size_t topic)
+{
+    struct reader_watermarks marks;
+    reader_watermarks(log->reader, topic, log->partition, &marks);
+    for (uint64_t offset = marks.log_start; offset < marks.high_watermark;) {
+        struct batch_location location;
+        enum status status =
+            reader_find_offset(log->reader, topic, log->partition, offset, &location);
+        /* The newest offsets can be skipped ones, which nobody wrote. */
+        if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
+        if (status == STATUS_OK) { status = read_batch(log, &location); }
+        if (status != STATUS_OK) { return status; }
+        assert(location.next_offset > offset);
+        offset = location.next_offset;
+    }
+    return STATUS_OK;
+}
+
+enum status sim_log_read(struct files files, sim_log_on_record *visit, void *context)
+{
+    struct log_visit log = {.visit = visit, .context = context};
+    enum status status = reader_create_over(files, "/nonexistent", INDEX_CACHE_BYTES, &log.reader);
+    if (status != STATUS_OK) { return status; }
+    (void)reader_refresh(log.reader, NS_PER_S);
+
+    for (size_t topic = 0; status == STATUS_OK && topic < reader_topic_count(log.reader); topic++) {
+        log.topic = reader_topic_name(log.reader, topic);
+        log.partition = 0;
+        for (; status == STATUS_OK && log.partition < reader_partition_count(log.reader);
+             log.partition++) {
+            status = read_partition(&log, topic);
+        }
+    }
+    reader_destroy(log.reader);
+    return status;
+}

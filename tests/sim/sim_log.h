@@ -1,0 +1,24 @@
+/* sim_log.h - everything that a consumer could read from the segments of a disk, record by record.
+ *
+ * Goes through storage's reader, as penstock-serve does, and so through every checksum. It sees
+ * sealed segments: what a node left that stopped in order or was recovered, not what one that runs
+ * has open. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/status.h"
+#include "storage/files.h"
+#include "wire/record_batch.h"
+
+BEGIN_C_DECLS
+
+/* In order of offsets within a partition and topic. The record lives until the call returns. */
+typedef void sim_log_on_record(void *context, uint32_t partition, const char *topic,
+                               const struct record_batch_record *record);
+
+/* STATUS_CORRUPT, STATUS_IO, STATUS_NOT_FOUND: what the high watermark promises cannot be read. */
+MUST_CHECK enum status sim_log_read(struct files files, sim_log_on_record *visit, void *context);
+
+END_C_DECLS
