@@ -646,10 +646,15 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
         for (size_t i = 0; i < count; i++) {
             struct session *const session = &sessions->items[lanes[i]];
-            session->import_pending = false;
-            if (session->state == SESSION_OPENING) {
+            const struct lane *const lane = &sessions->lanes[lanes[i]];
+            /* Nothing comes behind an OPEN or an import before it is durable: once nothing of the
+             * lane is under way, it is. */
+            if (lane->open_item == LANE_NONE && lane->in_flight == 0) {
+                session->import_pending = false;
+                session->accept_due = session->accept_due || session->state == SESSION_OPENING;
+            }
+            if (session->state == SESSION_OPENING && session->accept_due) {
                 session->state = SESSION_LIVE;
-                session->accept_due = true;
             }
             if (session->state == SESSION_LIVE) { session_tell_now(sessions, lanes[i]); }
         }
