@@ -6,8 +6,9 @@ namespace {
 
 void ExpectAll(World &world, const Options &options)
 {
-    EXPECT_TRUE(world.Run(10 * 3600 * S)) << "no end: told " << world.told << " of " << options.records
-                             << ", held " << lane_held(world.Lane()) << " at " << world.now_ns;
+    EXPECT_TRUE(world.Run(10 * 3600 * S))
+        << "no end: told " << world.told << " of " << options.records << ", held "
+        << lane_held(world.Lane()) << " at " << world.now_ns;
     EXPECT_EQ(world.told, options.records);
     EXPECT_EQ(world.failed_code, UINT32_MAX);
 }
@@ -303,6 +304,19 @@ TEST(Lane, KeepsMoreRecordsInFragmentsThanItHasAssemblies)
     world.appliance.credit = 4 << 20;
 
     ExpectAll(world, options);
+}
+
+TEST(Lane, SendsAgainWhatTheApplianceNamedAndThenLost)
+{
+    Options options;
+    options.records = 10;
+    World world(options, Sizes(9000, 9000));
+    world.appliance.lose_assembly = true;
+
+    ExpectAll(world, options);
+
+    EXPECT_EQ(world.opened, 1u);
+    EXPECT_LT(world.now_ns, S + 10 * S);
 }
 
 // ----------------------------------------------------------------------------------------- credit
