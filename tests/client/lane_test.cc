@@ -666,6 +666,65 @@ TEST(Lane, ComesBackToAnApplianceThatDrained)
     EXPECT_EQ(world.opened, 2u);
 }
 
+// ------------------------------------------------------------------------------------------ trust
+
+struct native_ack AckOf(uint64_t received, uint64_t durable, uint64_t fates_first, uint64_t packet)
+{
+    struct native_ack ack = {};
+    ack.ack_number = 1000000;
+    ack.received = received;
+    ack.durable = durable;
+    ack.fates_first = fates_first;
+    ack.range_count = 1;
+    ack.ranges[0] = {packet, packet};
+    return ack;
+}
+
+Datagram Encode(const struct native_ack &ack, uint64_t session)
+{
+    Datagram out(1200);
+    struct sink sink = native_ack_begin(out.data(), out.size(), session, &ack);
+    if (ack.durable >= ack.fates_first) {
+        native_fate_put(&sink, NATIVE_STORED, ack.durable - ack.fates_first + 1);
+    }
+    out.resize(native_ack_end(out.data(), &sink, ack.durable));
+    return out;
+}
+
+TEST(Lane, DropsAndCountsWhatCannotBeTrue)
+{
+    Options options;
+    options.records = 50;
+    options.close = false;
+    World world(options);
+    ExpectAll(world, options);
+    const uint64_t session = world.appliance.SessionId();
+    Datagram torn = Encode(AckOf(50, 50, 51, 0), session);
+    torn.back() ^= 1;
+    const std::vector<Datagram> lies = {
+        Encode(AckOf(50, 51, 51, 0), session),     // durable, never sent
+        Encode(AckOf(51, 50, 51, 0), session),     // received, never sent
+        Encode(AckOf(50, 50, 51, 999), session),   // a packet that was never sent
+        Encode(AckOf(50, 50, 53, 0), session),     // fates are missing
+        Encode(AckOf(50, 50, 51, 0), session + 2), // another session
+        torn,
+    };
+
+    for (const Datagram &lie : lies) {
+        const uint64_t dropped = world.Stats().datagrams_dropped;
+        lane_receive(world.Lane(), bytes_of(lie.data(), lie.size()), world.now_ns);
+        EXPECT_EQ(world.Stats().datagrams_dropped, dropped + 1) << &lie - lies.data();
+    }
+    struct lane_event event;
+    EXPECT_FALSE(lane_next_event(world.Lane(), &event));
+    EXPECT_EQ(lane_durable(world.Lane()), 50u);
+
+    const Datagram truth = Encode(AckOf(50, 50, 51, 0), session);
+    const uint64_t dropped = world.Stats().datagrams_dropped;
+    lane_receive(world.Lane(), bytes_of(truth.data(), truth.size()), world.now_ns);
+    EXPECT_EQ(world.Stats().datagrams_dropped, dropped);
+}
+
 // ------------------------------------------------------------------------------------- path MTU
 
 TEST(Lane, RaisesTheDatagramToWhatBothEndsTake)
