@@ -623,6 +623,19 @@ static void tell_some(struct sessions *sessions)
 
 void sessions_commit_closed(struct sessions *sessions) { sessions->open_commit++; }
 
+/* The commit that an OPEN is in is durable once no commit holds anything of the lane: until then no
+ * record follows, and earlier commits are told from it by nothing else. */
+static void settle(struct sessions *sessions, uint32_t lane)
+{
+    struct session *const session = &sessions->items[lane];
+    const struct lane *const known = &sessions->lanes[lane];
+    if (!session->unsettled || known->open_item != LANE_NONE || known->in_flight > 0) { return; }
+    session->unsettled = false;
+    if (session->state != SESSION_OPENING) { return; }
+    session->state = SESSION_LIVE;
+    session->accept_due = true;
+}
+
 void sessions_reap(struct sessions *sessions, uint64_t durable_number)
 {
     uint32_t lanes[256];
@@ -632,10 +645,7 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
         for (size_t i = 0; i < count; i++) {
             struct session *const session = &sessions->items[lanes[i]];
             session->import_pending = false;
-            if (session->state == SESSION_OPENING) {
-                session->state = SESSION_LIVE;
-                session->accept_due = true;
-            }
+            settle(sessions, lanes[i]);
             if (session->state == SESSION_LIVE) { session_tell_now(sessions, lanes[i]); }
         }
     } while (count == ARRAY_COUNT(lanes));
