@@ -638,6 +638,20 @@ static void tell_some(struct sessions *sessions)
 
 void sessions_commit_closed(struct sessions *sessions) { sessions->open_commit++; }
 
+/* The commit that an OPEN or a hand-over is in is durable once no commit holds anything of the lane: until then no
+ * record follows, and earlier commits are told from it by nothing else. */
+static void settle(struct sessions *sessions, uint32_t lane)
+{
+    struct session *const session = &sessions->items[lane];
+    const struct lane *const known = &sessions->lanes[lane];
+    if (known->open_item != LANE_NONE || known->in_flight > 0) { return; }
+    session->import_pending = false; /* likewise the hand-over */
+    session->unsettled = false;
+    if (session->state != SESSION_OPENING) { return; }
+    session->state = SESSION_LIVE;
+    session->accept_due = true;
+}
+
 void sessions_reap(struct sessions *sessions, uint64_t durable_number)
 {
     uint32_t lanes[256];
@@ -646,16 +660,7 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
         for (size_t i = 0; i < count; i++) {
             struct session *const session = &sessions->items[lanes[i]];
-            const struct lane *const lane = &sessions->lanes[lanes[i]];
-            /* Nothing comes behind an OPEN or an import before it is durable: once nothing of the
-             * lane is under way, it is. */
-            if (lane->open_item == LANE_NONE && lane->in_flight == 0) {
-                session->import_pending = false;
-                session->accept_due = session->accept_due || session->state == SESSION_OPENING;
-            }
-            if (session->state == SESSION_OPENING && session->accept_due) {
-                session->state = SESSION_LIVE;
-            }
+            settle(sessions, lanes[i]);
             if (session->state == SESSION_LIVE) { session_tell_now(sessions, lanes[i]); }
         }
     } while (count == ARRAY_COUNT(lanes));

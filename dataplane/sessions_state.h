@@ -46,6 +46,7 @@ struct session {
     bool told_closed;  /* with the last ACK: credit was 0 */
     bool accept_due;
     bool close_due;
+    bool unsettled;       /* what its last OPEN changed is not durable; outlives the session */
     bool import_pending;  /* came from another partition, and no commit of ours says so yet */
     uint32_t taken_bytes; /* of the open commit `taken_commit` */
     uint32_t active_tick;
