@@ -74,8 +74,10 @@ static enum status create_lanes(struct seat *seat, const struct seat_options *op
 {
     const size_t entry_bytes = (size_t)config_lanes_bytes(options->config);
     const size_t slice_bytes = entry_bytes / 8;
-    const size_t runs = (entry_bytes - slice_bytes - lane_item_bytes(0)) /
-                        (lane_item_bytes(1) - lane_item_bytes(0));
+    /* An entry holds a lane with all its runs, and beside it the checkpoint's slice, which may be
+     * such a lane too. */
+    const size_t runs =
+        (entry_bytes / 2 - lane_item_bytes(0)) / (lane_item_bytes(1) - lane_item_bytes(0));
     const struct lane_table_options table = {
         .lanes_max = options->config->lanes.max,
         .lane_runs_max = runs < LANE_FATE_RUNS_MAX ? (uint32_t)runs : LANE_FATE_RUNS_MAX,

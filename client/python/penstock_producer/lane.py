@@ -664,8 +664,8 @@ class Lane:
             return
         number = self.recovery.next_number
         carried = [packet.content for packet in self.recovery.in_flight.values() if packet.content is not None]
-        runs = [run for content in carried[:64] for run in self._missing(content)]
-        for run in runs[: self._probes]:
+        runs = {(run.first, run.offset): run for content in carried[:64] for run in self._missing(content)}
+        for run in list(runs.values())[: self._probes]:
             self._send_run(run, now)
         if self.recovery.next_number == number:
             self._send_ping(now)

@@ -318,8 +318,8 @@ class Producer:
     def _wake(self) -> None:
         try:
             self._wake_write.send(b"\0")
-        except BlockingIOError:
-            pass  # it has been woken often enough
+        except OSError:
+            pass  # it has been woken often enough, or is gone
 
     # ---- the I/O thread ---------------------------------------------------------------------
 
@@ -335,6 +335,8 @@ class Producer:
                 if channel.socket is not None:
                     channel.socket.close()
             self._selector.close()
+            self._wake_read.close()
+            self._wake_write.close()
 
     def _fail_all(self, reason: str) -> None:
         """A defect here, or a callback that raised: nobody may wait for ever."""

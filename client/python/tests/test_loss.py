@@ -63,7 +63,7 @@ class Loss(unittest.TestCase):
                 host = world.host()
                 world.send(host, 60, size=20000)
 
-                self.assertTrue(world.run(world.all_settled))
+                self.assertTrue(world.run(world.all_settled, 3000))
 
                 self.expect_each_once(world, host, 60)
 
