@@ -55,7 +55,6 @@ uint32_t Model::AddLane(const native_producer_id &producer, uint32_t number,
     lane.producer = producer;
     lane.number = number;
     lane.first_sequence = first_sequence;
-    lane.durable_max = first_sequence - 1;
     lanes_.push_back(std::move(lane));
     return static_cast<uint32_t>(lanes_.size() - 1);
 }
