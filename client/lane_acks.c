@@ -252,6 +252,26 @@ static void lane_loss_timer(struct lane *lane)
     }
 }
 
+/* An appliance that named packets and still does not have their record lost it: from there on
+ * nothing else would ever move. Not before several PINGs said so. */
+static void lane_doubt_oldest(struct lane *lane)
+{
+    const uint64_t sequence = lane->received_next;
+    if (lane->session.ping_wait_ns < LANE_PING_WAIT_NS_MAX) { return; }
+    if (sequence >= lane->new_next) { return; }
+    if (*lane_state_of(lane, sequence) != LANE_RECORD_SENT) { return; }
+    lane_release_assembly(lane, lane_slot_of(lane, sequence));
+    lane_make_due(lane, sequence);
+}
+
+static void lane_ask(struct lane *lane)
+{
+    struct lane_session *const session = &lane->session;
+    lane_doubt_oldest(lane);
+    session->ping_due = true;
+    session->ping_wait_ns = lane_least(2 * session->ping_wait_ns, LANE_PING_WAIT_NS_MAX);
+}
+
 void lane_session_timer(struct lane *lane)
 {
     if (lane_silence_ns(lane) <= lane->now_ns) {
@@ -261,11 +281,7 @@ void lane_session_timer(struct lane *lane)
     }
     lane_loss_timer(lane);
     lane_path_timer(lane);
-    if (lane_ping_ns(lane) <= lane->now_ns) {
-        struct lane_session *const session = &lane->session;
-        session->ping_due = true;
-        session->ping_wait_ns = lane_least(2 * session->ping_wait_ns, LANE_PING_WAIT_NS_MAX);
-    }
+    if (lane_ping_ns(lane) <= lane->now_ns) { lane_ask(lane); }
     if (lane_keep_open_ns(lane) <= lane->now_ns) { lane->session.ping_due = true; }
 }
 
