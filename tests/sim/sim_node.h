@@ -121,7 +121,7 @@ bool sim_node_is_done(const struct sim_node *node);
 /* Takes down what is done. */
 void sim_node_close(struct sim_node *node);
 
-/* For faults; another one after each crash. */
+/* For faults; another one after each crash or close. */
 struct sim_disk *sim_node_disk(struct sim_node *node);
 const struct root_page *sim_node_root(const struct sim_node *node);
 /* Of the last start; NULL beyond them. Outlives a crash that keeps the pages. */
