@@ -110,9 +110,14 @@ enum lane_event_kind {
     LANE_EVENT_KINDS,
 };
 
+/* A fate: it is durable, and which one it is was told to an earlier process of this lane alone, whose
+ * confirmation made the appliance forget it (docs/protocol.md, 6.4). Met only by a process whose
+ * `durable` was older than that. */
+enum { LANE_FATE_EARLIER = 255 };
+
 struct lane_event {
     enum lane_event_kind kind;
-    uint8_t fate; /* enum native_fate */
+    uint8_t fate; /* enum native_fate, or LANE_FATE_EARLIER */
     uint16_t source_port;
     uint16_t target_port;
     uint32_t code;
@@ -150,6 +155,7 @@ struct lane_stats {
     uint64_t fates_stored;
     uint64_t fates_dropped;
     uint64_t fates_refused;
+    uint64_t fates_earlier; /* LANE_FATE_EARLIER */
     uint64_t smoothed_rtt_ns;
     uint64_t congestion_window_bytes;
     uint32_t credit_bytes;   /* as of the newest ACK */

@@ -144,6 +144,7 @@ static void lane_begin_session(struct lane *lane, const struct native_accept *ac
 {
     lane->session = (struct lane_session){
         .id = accept->session,
+        .durable = accept->durable,
         .heard_ns = lane->now_ns,
         .sent_ns = lane->now_ns,
         .flight_began_ns = lane->now_ns,

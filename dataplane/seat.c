@@ -7,10 +7,7 @@
 #include "base/endian.h"
 #include "base/logger.h"
 
-enum {
-    IDLE_WATERMARK_NS = 500 * NS_PER_MS,
-    LANE_POOL_RUNS = 65536, /* of fates not confirmed, beyond two a lane */
-};
+enum { IDLE_WATERMARK_NS = 500 * NS_PER_MS };
 
 /* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
  */
@@ -96,7 +93,7 @@ static enum status create_lanes(struct seat *seat, const struct seat_options *op
     const struct lane_table_options table = {
         .lanes_max = lanes_max_of(options),
         .lane_runs_max = runs < LANE_FATE_RUNS_MAX ? (uint32_t)runs : LANE_FATE_RUNS_MAX,
-        .pool_runs_max = LANE_POOL_RUNS,
+        .pool_runs_max = options->lane_pool_runs,
         .seed = derive(&options->native->key, 1, options->index),
     };
     assert(table.lane_runs_max >= NATIVE_RECORDS_MAX);
