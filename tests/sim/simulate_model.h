@@ -47,7 +47,7 @@ struct Sent {
     std::set<int> topics;
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
-    bool at_risk = false; // … or has not asked yet
+    bool at_risk = false;     // … or has not asked yet
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
 };

@@ -328,7 +328,8 @@ void World::CreateLane(Producer *producer)
 void World::CrashProducer(Producer *producer)
 {
     if (producer->lane == nullptr || producer->closing || producer->fenced) { return; }
-    /* A record that was given before the lane knew how large one may be could not be given again. */
+    /* A record that was given before the lane knew how large one may be could not be given again.
+     */
     for (const auto &[sequence, sent] : producer->spool) {
         const bool goes_again = sequence > producer->state_durable;
         if (goes_again && sent->expected == NATIVE_TOO_LARGE) { return; }
@@ -378,7 +379,9 @@ void World::Give(Producer *producer)
                 const enum status status =
                     lane_send(producer->lane, &at->second->record, NowNs(), &sequence);
                 if (status == STATUS_FULL) { break; }
-                if (status != STATUS_OK) { Violate("a lane takes no record: %s", status_text(status)); }
+                if (status != STATUS_OK) {
+                    Violate("a lane takes no record: %s", status_text(status));
+                }
                 if (sequence != at->first) { Violate("a lane numbers anew"); }
                 producer->held[sequence] = at->second;
                 producer->resend_next++;
