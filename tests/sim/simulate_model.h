@@ -127,6 +127,7 @@ class Model {
     uint64_t told_count_ = 0;
     bool put_back_ = false;
     bool forgetful_ = false;
+    bool rotten_ = false; // some batches of the log cannot be read
     std::vector<Found> found_;
 };
 
