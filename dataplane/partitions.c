@@ -175,8 +175,9 @@ static enum status open_stats(struct partitions *partitions,
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/* A lane clock never goes back nor jumps (sessions.h): the youngest lane says where it stands. */
-static int64_t forget_before_ms(const struct partitions *partitions, uint64_t remember_ns)
+/* The lane clock never goes back nor jumps (sessions.h): the youngest lane says where it stands.
+ * All workers have the same one, or a lane of one would look old to the others. */
+static int64_t lane_clock_of(const struct partitions *partitions, int64_t wall_ms)
 {
     int64_t youngest_ms = INT64_MIN;
     for (size_t i = 0; i < partitions->count; i++) {
@@ -186,8 +187,14 @@ static int64_t forget_before_ms(const struct partitions *partitions, uint64_t re
             if (active_ms > youngest_ms) { youngest_ms = active_ms; }
         }
     }
+    return youngest_ms != INT64_MIN ? youngest_ms : wall_ms;
+}
+
+static int64_t forget_before_ms(const struct partitions *partitions, uint64_t remember_ns)
+{
     const int64_t remember_ms = (int64_t)(remember_ns / NS_PER_MS);
-    return youngest_ms < INT64_MIN + remember_ms ? INT64_MIN : youngest_ms - remember_ms;
+    const int64_t now_ms = partitions->lane_clock_ms;
+    return now_ms < INT64_MIN + remember_ms ? INT64_MIN : now_ms - remember_ms;
 }
 
 static enum status recover_lanes(struct partitions *partitions,
@@ -207,6 +214,7 @@ static enum status recover_lanes(struct partitions *partitions,
         }
         homes[i] = (struct lane_handover_partition){&item->lanes, i < options->worker_count};
     }
+    partitions->lane_clock_ms = lane_clock_of(partitions, options->wall_ms);
     struct lane_handover done;
     const enum status status = lane_handover_run(
         homes, partitions->count, forget_before_ms(partitions, options->remember_ns), &done);

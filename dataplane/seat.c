@@ -126,6 +126,7 @@ static void fill_native(const struct seat *seat, const struct seat_options *opti
         .takeover_after_ns = config->lanes.takeover_after_ns,
         .session_timeout_ns = config->lanes.session_timeout_ns,
         .remember_ns = config->lanes.remember_ns,
+        .lane_clock_ms = options->native->lane_clock_ms,
         .now = options->now,
     };
     store_le64(out->session_key.bytes, derive(&options->native->key, 2, options->index));
@@ -192,6 +193,7 @@ enum status seat_native_init(struct seat_native *native, const struct config *co
                              const struct partitions *partitions, const uint8_t entropy[64])
 {
     topic_hashes_init(&native->topics, config);
+    native->lane_clock_ms = partitions->lane_clock_ms;
     memcpy(&native->cookie_key, entropy, sizeof native->cookie_key);
     memcpy(&native->key, entropy + sizeof native->cookie_key, sizeof native->key);
     enum status status = lane_homes_create((uint32_t)config->workers.count, &native->homes);

@@ -40,6 +40,7 @@ struct seat_native {
     struct cookie_key cookie_key;
     struct siphash_key key; /* every worker's session and table keys come from it */
     struct lane_homes *homes;
+    int64_t lane_clock_ms; /* struct partitions */
 };
 
 /* `partitions` says where known lanes live. `entropy`: 64 bytes that nobody can guess (the

@@ -773,7 +773,7 @@ static enum status allocate(struct sessions *sessions)
 
 static void init_items(struct sessions *sessions)
 {
-    int64_t youngest_ms = INT64_MIN;
+    int64_t youngest_ms = sessions->options.lane_clock_ms;
     for (uint32_t lane = 0; lane < sessions->capacity; lane++) {
         struct session *const session = &sessions->items[lane];
         const struct lane *const known = &sessions->lanes[lane];
@@ -790,9 +790,8 @@ static void init_items(struct sessions *sessions)
             youngest_ms = known->state.active_wall_ms;
         }
     }
-    const struct instant now = sessions->options.now;
-    sessions->lane_clock_ms = youngest_ms != INT64_MIN ? youngest_ms : now.wall_ms;
-    sessions->lane_clock_ns = now.mono_ns;
+    sessions->lane_clock_ms = youngest_ms;
+    sessions->lane_clock_ns = sessions->options.now.mono_ns;
 
     sessions->waiting_free = LANE_NONE;
     for (uint32_t i = sessions->options.frames_waiting_max; i > 0; i--) {

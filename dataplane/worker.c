@@ -771,6 +771,7 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
         .takeover_after_ns = native->takeover_after_ns,
         .session_timeout_ns = native->session_timeout_ns,
         .remember_ns = native->remember_ns,
+        .lane_clock_ms = native->lane_clock_ms,
         .now = native->now,
     };
     worker->journal = native->journal;

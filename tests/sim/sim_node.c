@@ -260,6 +260,7 @@ static enum status recover(struct sim_node *node, struct instant now)
         .worker_count = node->config.workers.count,
         .report = {on_found, node},
         .lane_report = {on_lanes_found, node},
+        .wall_ms = now.wall_ms,
         .remember_ns = node->config.lanes.remember_ns,
         .stats_page = open_stats_page,
         .fresh_id = fresh_id,
@@ -626,8 +627,10 @@ void sim_node_close(struct sim_node *node)
     /* Of a log that closed, writes may still be out: they are left to their fate, as by a process
      * that exits. The drain is for their memory, and runs ahead of time. */
     struct sim_disk *const after = sim_disk_after_crash(node->disk, sim_random_next(&node->random));
+    struct kept_pages *const kept = keep_pages(node);
     drain(node);
     take_down(node);
+    give_back_pages(node, kept);
     sim_disk_destroy(node->disk);
     node->disk = after;
 }

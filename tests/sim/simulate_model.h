@@ -47,6 +47,7 @@ struct Sent {
     std::set<int> topics;
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
+    bool at_risk = false;     // … or has not asked yet
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
 };
@@ -78,7 +79,9 @@ class Model {
     void Abandoned(uint32_t lane);
 
     // Another, older disk was put into the machine: durable records may be gone from now on.
-    void DiskPutBack() { put_back_ = true; }
+    // Whether a lane's are is known once its producer has opened it again.
+    void DiskPutBack();
+    void OpenedAgain(uint32_t lane);
     void LanesMayBeForgotten() { forgetful_ = true; }
     void LaneMayBeTaken(uint32_t lane) { lanes_[lane].taken = true; }
     bool LanesMayBeLost() const { return put_back_ || forgetful_; }
@@ -124,6 +127,7 @@ class Model {
     uint64_t told_count_ = 0;
     bool put_back_ = false;
     bool forgetful_ = false;
+    bool rotten_ = false; // some batches of the log cannot be read
     std::vector<Found> found_;
 };
 

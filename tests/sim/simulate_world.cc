@@ -196,7 +196,11 @@ bool World::TryToStart()
 {
     const enum status status = sim_node_restart(node_, workers_, sim_clock_now(&clock_));
     trace_->Add(NowNs(), "the appliance starts with %llu workers: %llu", workers_, status);
-    if (status == STATUS_OK) { return true; }
+    if (status == STATUS_OK) {
+        incarnation_ = sim_node_root(node_)->incarnation;
+        incarnation_is_clear_ = incarnations_.insert(incarnation_).second;
+        return true;
+    }
     if (status != STATUS_IO && status != STATUS_NO_SPACE) {
         Violate("the appliance does not start: %s", status_text(status));
     }
@@ -324,6 +328,12 @@ void World::CreateLane(Producer *producer)
 void World::CrashProducer(Producer *producer)
 {
     if (producer->lane == nullptr || producer->closing || producer->fenced) { return; }
+    /* A record that was given before the lane knew how large one may be could not be given again.
+     */
+    for (const auto &[sequence, sent] : producer->spool) {
+        const bool goes_again = sequence > producer->state_durable;
+        if (goes_again && sent->expected == NATIVE_TOO_LARGE) { return; }
+    }
     trace_->Add(NowNs(), "lane %llu: its process crashes", producer->model);
     tally_.producers_crashed++;
     const uint64_t durable = lane_durable(producer->lane);
@@ -369,11 +379,9 @@ void World::Give(Producer *producer)
                 const enum status status =
                     lane_send(producer->lane, &at->second->record, NowNs(), &sequence);
                 if (status == STATUS_FULL) { break; }
-                if (status == STATUS_INVALID) { /* it was taken before the limit was known */
-                    producer->to_give = 0;
-                    return;
+                if (status != STATUS_OK) {
+                    Violate("a lane takes no record: %s", status_text(status));
                 }
-                if (status != STATUS_OK) { return; }
                 if (sequence != at->first) { Violate("a lane numbers anew"); }
                 producer->held[sequence] = at->second;
                 producer->resend_next++;
@@ -450,6 +458,9 @@ void World::HandleEvent(Producer *producer, const struct lane_event &event)
             model_.WentOnAt(producer->model, event.sequence);
             producer->told_next = event.sequence;
             producer->state_durable = event.sequence - 1;
+        }
+        if (incarnation_is_clear_ && event.detail == incarnation_) {
+            model_.OpenedAgain(producer->model);
         }
         producer->opened = true;
         producer->ever_opened = true;
@@ -824,11 +835,16 @@ void World::BePeaceful()
     trace_->Add(NowNs(), "peace");
 }
 
+bool World::IsShutOut(const Producer &producer)
+{
+    return producer.lane != nullptr && producer.retry_code == NATIVE_REJECT_LANES_FULL;
+}
+
 bool World::IsSettled(const Producer &producer) const
 {
     if (producer.fenced || producer.closed) { return true; }
     /* The table is full, of lanes that are remembered. */
-    if (!producer.opened && producer.retry_code == NATIVE_REJECT_LANES_FULL) { return true; }
+    if (IsShutOut(producer)) { return true; }
     return producer.lane != nullptr && producer.to_give == 0 && producer.resend_next == 0 &&
            lane_held(producer.lane) == 0;
 }
@@ -838,7 +854,11 @@ bool World::AllSettled() const
     for (const auto &producer : producers_) {
         if (!IsSettled(*producer)) { return false; }
     }
-    return sim_node_is_up(node_);
+    if (!sim_node_is_up(node_)) { return false; }
+    for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
+        if (sim_node_stats(node_, i)->records_in_flight > 0) { return false; }
+    }
+    return true;
 }
 
 void World::SayWhatIsMissing() const
@@ -855,7 +875,7 @@ void World::SayWhatIsMissing() const
                 producer->model, stats.open, lane_held(producer->lane), producer->to_give,
                 stats.credit_bytes, stats.status, producer->retry_code);
     }
-    Violate("liveness: the appliance does not start");
+    Violate("liveness: the appliance is %s", sim_node_is_up(node_) ? "not at rest" : "down");
 }
 
 void World::Settle()
@@ -873,13 +893,16 @@ void World::CloseAll()
     for (auto &producer : producers_) {
         if (producer->fenced || producer->lane == nullptr) { continue; }
         producer->closing = true;
-        if (!producer->opened) { continue; } /* the table was full */
+        if (IsShutOut(*producer)) {
+            producer->fenced = true;
+            continue;
+        }
         lane_close(producer->lane, NowNs());
         Pump(producer.get());
     }
     const auto all_closed = [this] {
         for (const auto &producer : producers_) {
-            if (!producer->closed && !producer->fenced && producer->opened) { return false; }
+            if (!producer->closed && !producer->fenced) { return false; }
         }
         return true;
     };
@@ -897,6 +920,10 @@ void World::CloseAll()
 
 void World::CheckAtRest()
 {
+    /* A session whose producer is gone keeps frames behind a gap until it times out. */
+    if (sim_node_frames_held(node_) != 0) {
+        RunUntil(NowNs() + settings_.lanes_session_timeout_ns + NS_PER_S);
+    }
     for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
         struct ledger ledger;
         ledger_of(sim_node_stats(node_, i), &ledger);

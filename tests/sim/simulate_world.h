@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -133,6 +134,8 @@ class World {
     void Transmit(Producer *producer);
     bool AllSettled() const;
     bool IsSettled(const Producer &producer) const;
+    static bool
+    IsShutOut(const Producer &producer); // the table is full of lanes that are remembered
     void SayWhatIsMissing() const;
 
     // The world around.
@@ -172,10 +175,12 @@ class World {
     uint64_t impostor_ns_ = UINT64_MAX;
     uint64_t meddle_ns_ = UINT64_MAX;
     uint64_t lines_ns_ = UINT64_MAX;
-    uint64_t node_back_ns_ = 0; // down until then
+    uint64_t node_back_ns_ = 0;         // down until then
+    uint64_t incarnation_ = 0;          // of what runs, or ran last
+    bool incarnation_is_clear_ = false; // no run before had the same: a lost disk takes its along
+    std::set<uint64_t> incarnations_;
     bool stopping_ = false;
     bool peace_ = false;
-    bool put_back_next_ = false;
     size_t workers_ = 1;
     size_t workers_max_ = 1;
     std::unique_ptr<DiskImage> image_;
