@@ -1,0 +1,1 @@
+#include "tests/dataplane/native_producer.h"
