@@ -33,7 +33,7 @@ struct native_rig {
     struct config_listener config_listeners[2];
     struct config_topic config_topics[2];
     struct listeners listeners;
-    struct rule_set *rules;
+    struct rule_set *own_rules;
     struct root_page *root;
     struct stats_page *stats[ROOT_PARTITIONS_MAX];
     struct sim_disk *disk;
@@ -73,7 +73,7 @@ static char *copy_of(const char *text)
     return copy;
 }
 
-static struct rule_set *make_rules(void)
+struct rule_set *native_rig_rules(void)
 {
     static const char text[] = "rules:\n"
                                "  - { name: noise, when: 'healthz', do: drop }\n"
@@ -134,7 +134,7 @@ struct native_rig *native_rig_create(const struct native_rig_options *options)
         .netmask = 0xffffff00,
         .mtu_bytes = 1500,
     };
-    rig->rules = make_rules();
+    if (options->rules == NULL) { rig->own_rules = native_rig_rules(); }
     fill_config(rig);
     rig->root = aligned_alloc(CACHE_PAIR_BYTES, sizeof *rig->root);
     assert(rig->root != NULL);
@@ -211,7 +211,7 @@ static void make_seat(struct native_rig *rig, size_t index)
         .buffer_count = rig->options.buffer_count,
         .commit_records_max = rig->options.commit_records_max,
         .listeners = &rig->listeners,
-        .rules = rig->rules,
+        .rules = rig->options.rules != NULL ? rig->options.rules : rig->own_rules,
         .native = &rig->native,
         .now = rig->now,
     };
@@ -358,7 +358,7 @@ void native_rig_destroy(struct native_rig *rig)
     free(rig->root);
     free(rig->config_topics[0].name);
     free(rig->config_topics[1].name);
-    rule_set_destroy(rig->rules);
+    rule_set_destroy(rig->own_rules);
     free(rig);
 }
 

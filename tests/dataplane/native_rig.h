@@ -42,12 +42,16 @@ struct native_rig_options {
     uint32_t commits_in_flight;
     size_t commit_records_max;
     size_t buffer_count;
-    bool steering_known; /* REDIRECT can name a source port */
+    bool steering_known;          /* REDIRECT can name a source port */
+    const struct rule_set *rules; /* of native_rig_rules; NULL: its own */
 };
 
 /* Topics "events" and "payments"; records that hold "healthz" are dropped, "svc=pay" goes to
  * payments, the rest to events. 16 lanes, commits of 64 KiB after 2 ms, 1,024 buffers. */
 struct native_rig_options native_rig_defaults(void);
+
+/* The rules above, for many rigs; free with rule_set_destroy. */
+struct rule_set *native_rig_rules(void);
 
 struct native_rig; /* opaque */
 
