@@ -210,8 +210,10 @@ static void begin_session(const struct opening *opening, const struct resume *re
     session->port = (uint8_t)opening->input->port;
     session->heard_ns = opening->input->received.mono_ns;
     session->nonce = opening->nonce;
-    session->lost_first = resume->lost_first;
-    session->lost_last = resume->lost_last;
+    if (resume->lost_first != 0) {
+        if (session->lost_first == 0) { session->lost_first = resume->lost_first; }
+        session->lost_last = resume->lost_last;
+    }
     session->window = (struct packet_window){0};
     session->ack_number = 0;
     session->largest_received_ns = session->heard_ns;
@@ -262,6 +264,14 @@ static void open_known(struct opening *opening)
             session->accept_due = true;
             session_tell_now(sessions, opening->lane);
         }
+        return;
+    }
+    if (session->state == SESSION_OPENING && open->epoch == lane->state.epoch &&
+        session->path.peer_address == opening->path->peer_address) {
+        session->nonce =
+            opening->nonce; /* asks again while the disk is behind: ACCEPT goes there */
+        session->path = *opening->path;
+        session->port = (uint8_t)opening->input->port;
         return;
     }
     if (!may_take_over(opening)) {
@@ -334,6 +344,7 @@ static void open_new(struct opening *opening, const struct lane_key *key)
     struct session *const session = &sessions->items[opening->lane];
     session->next_sequence = first;
     session->import_pending = false;
+    session->lost_first = session->lost_last = 0;
     const struct resume nothing = {0, 0, 0};
     begin_session(opening, &nothing);
     note_in_log(opening, &nothing);
