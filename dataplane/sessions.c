@@ -18,8 +18,6 @@ enum {
 };
 
 static const uint64_t tick_ns = 100 * NS_PER_MS;
-/* A record that is put together and does not grow for so long makes room for another lane's. */
-static const uint64_t fragment_patience_ns = 2 * (uint64_t)NS_PER_S;
 
 /* Where a datagram that says nothing to us ends. NATIVE_OK is counted by what it was. */
 static const enum stats_counter result_counters[NATIVE_RESULT_COUNT] = {
@@ -249,9 +247,11 @@ static struct fragment_buffer *fragment_buffer_take(struct sessions *sessions, u
         struct fragment_buffer *const buffer = &sessions->fragments[i];
         if (!buffer->used) { return buffer; }
         if (buffer->handed_out) { continue; }
-        if (stalest == NULL || buffer->grown_ns < stalest->grown_ns) { stalest = buffer; }
+        if (stalest == NULL || buffer->progress_ns < stalest->progress_ns) { stalest = buffer; }
     }
-    if (stalest == NULL || now_ns - stalest->grown_ns < fragment_patience_ns) { return NULL; }
+    if (stalest == NULL || now_ns - stalest->progress_ns < sessions->options.takeover_after_ns) {
+        return NULL;
+    }
     sessions_count(sessions, STATS_sessions_timed_out, 1);
     session_end(sessions, stalest->lane);
     return stalest;
@@ -273,7 +273,7 @@ static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, ui
     buffer->record_bytes = record_bytes;
     buffer->missing_chunks =
         (record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
-    buffer->grown_ns = now_ns;
+    buffer->progress_ns = now_ns;
     memset(buffer->chunks, 0, sizeof buffer->chunks);
     session->fragment = (uint16_t)(buffer - sessions->fragments);
     return buffer;
@@ -291,7 +291,7 @@ static void fragment_put(struct fragment_buffer *buffer, const struct native_dat
         if (buffer->chunks[chunk / 64] & bit) { continue; }
         buffer->chunks[chunk / 64] |= bit;
         buffer->missing_chunks--;
-        buffer->grown_ns = now_ns;
+        buffer->progress_ns = now_ns;
     }
 }
 
@@ -667,8 +667,8 @@ static void tell_some(struct sessions *sessions)
 
 void sessions_commit_closed(struct sessions *sessions) { sessions->open_commit++; }
 
-/* The commit that an OPEN or a hand-over is in is durable once no commit holds anything of the lane: until then no
- * record follows, and earlier commits are told from it by nothing else. */
+/* The commit that an OPEN or a hand-over is in is durable once no commit holds anything of the
+ * lane: until then no record follows, and earlier commits are told from it by nothing else. */
 static void settle(struct sessions *sessions, uint32_t lane)
 {
     struct session *const session = &sessions->items[lane];

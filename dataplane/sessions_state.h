@@ -85,7 +85,7 @@ struct fragment_buffer {
     uint32_t record_bytes;
     uint32_t missing_chunks;
     uint32_t lane;
-    uint64_t grown_ns; /* when the last chunk came that was new */
+    uint64_t progress_ns; /* when the last chunk came that was new */
     bool used;
     bool handed_out; /* its record is on the way to a commit */
     uint64_t chunks[SESSION_FRAGMENT_CHUNKS_MAX / 64];

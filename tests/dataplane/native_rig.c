@@ -210,6 +210,7 @@ static void make_seat(struct native_rig *rig, size_t index)
         .ports = &port,
         .buffer_count = rig->options.buffer_count,
         .commit_records_max = rig->options.commit_records_max,
+        .lane_pool_runs = 65536,
         .listeners = &rig->listeners,
         .rules = rig->options.rules != NULL ? rig->options.rules : rig->own_rules,
         .native = &rig->native,
