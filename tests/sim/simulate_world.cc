@@ -291,6 +291,7 @@ void World::PutBack(const DiskImage &image)
     trace_->Add(NowNs(), "an older disk with %llu segments is put back", image.size());
     tally_.disks_put_back++;
     model_.DiskPutBack();
+    incarnation_is_clear_ = false;
     for (const auto &[name, bytes] : TakeImage()) {
         if (files_remove(files, name.c_str()) != STATUS_OK) { Violate("a file does not go"); }
     }
