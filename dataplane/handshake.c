@@ -199,6 +199,24 @@ static struct resume resume_of(const struct native_open *open, uint64_t next)
     return out;
 }
 
+/* Told before, and not taken in: the ACCEPT that said so was lost, or the appliance restarted between.
+ * A producer that has it confirms these with its first DATA. */
+static void resume_lost_before(const struct sessions *sessions, uint32_t lane, uint64_t durable,
+                               struct resume *out)
+{
+    struct lane_fate_walk walk = {0};
+    struct lane_fates run;
+    uint64_t first = sessions->lanes[lane].state.confirmed + 1;
+    while (first <= durable && lane_fates_next_appended(sessions->table, lane, &walk, &run)) {
+        const uint64_t last = first + run.count - 1;
+        if (run.fate == NATIVE_LOST) {
+            if (out->lost_first == 0 || first < out->lost_first) { out->lost_first = first; }
+            if (last > out->lost_last) { out->lost_last = last < durable ? last : durable; }
+        }
+        first = last + 1;
+    }
+}
+
 static void begin_session(const struct opening *opening, const struct resume *resume)
 {
     struct sessions *const sessions = opening->sessions;
@@ -282,7 +300,7 @@ static void open_known(struct opening *opening)
         return;
     }
 
-    const struct resume resume = resume_of(open, session->next_sequence);
+    struct resume resume = resume_of(open, session->next_sequence);
     if (resume.skip > UINT32_MAX) {
         refuse(opening, NATIVE_REJECT_INVALID, session->next_sequence, 0);
         return;
@@ -299,7 +317,10 @@ static void open_known(struct opening *opening)
         return;
     }
     if (open->durable != NATIVE_UNKNOWN) {
-        lane_fates_confirm(sessions->table, opening->lane, open->durable);
+        resume_lost_before(sessions, opening->lane, open->durable, &resume);
+        const uint64_t lost_first = resume.lost_first;
+        lane_fates_confirm(sessions->table, opening->lane,
+                           lost_first != 0 ? lost_first - 1 : open->durable);
     }
     begin_session(opening, &resume);
     if (durable_first) {

@@ -707,7 +707,11 @@ static void end_some(struct sessions *sessions, uint64_t now_ns)
     const size_t count = timer_wheel_advance(sessions->wheel, now_ns, lanes, TIMERS_SESSIONS_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct session *const session = &sessions->items[lanes[i]];
-        const uint64_t end_ns = session->heard_ns + sessions->options.session_timeout_ns;
+        uint64_t end_ns = session->heard_ns + sessions->options.session_timeout_ns;
+        /* What its OPEN did is not durable yet: the next one must not be accepted before it is. */
+        if (session->state == SESSION_OPENING && end_ns <= now_ns) {
+            end_ns = now_ns + sessions->options.session_timeout_ns;
+        }
         if (end_ns > now_ns) {
             timer_wheel_set(sessions->wheel, lanes[i], end_ns);
             continue;

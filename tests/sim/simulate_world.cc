@@ -291,6 +291,7 @@ void World::PutBack(const DiskImage &image)
     trace_->Add(NowNs(), "an older disk with %llu segments is put back", image.size());
     tally_.disks_put_back++;
     model_.DiskPutBack();
+    incarnation_is_clear_ = false;
     for (const auto &[name, bytes] : TakeImage()) {
         if (files_remove(files, name.c_str()) != STATUS_OK) { Violate("a file does not go"); }
     }
@@ -920,6 +921,11 @@ void World::CloseAll()
 
 void World::CheckAtRest()
 {
+    const uint64_t limit_ns = NowNs() + kPatienceNs;
+    while (sim_network_counts(network_).in_flight > 0 || !AllSettled()) {
+        if (NowNs() >= limit_ns) { SayWhatIsMissing(); }
+        RunUntil(NowNs() + 5 * NS_PER_MS);
+    }
     /* A session whose producer is gone keeps frames behind a gap until it times out. */
     if (sim_node_frames_held(node_) != 0) {
         RunUntil(NowNs() + settings_.lanes_session_timeout_ns + NS_PER_S);
@@ -927,6 +933,8 @@ void World::CheckAtRest()
     for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
         struct ledger ledger;
         ledger_of(sim_node_stats(node_, i), &ledger);
+        /* Books that survived and an older disk tell different pasts. */
+        if (model_.DiskWasPutBack()) { ledger.frames_residue = ledger.records_residue = 0; }
         if (ledger.frames_residue != 0 || ledger.records_residue != 0 ||
             ledger.records_in_flight != 0) {
             Violate("C4: partition %zu: residues of %lld frames, %lld records, %llu in flight", i,
