@@ -307,7 +307,7 @@ static void drain(struct native_rig *rig)
         sim_disk_advance(rig->disk, rig->now.mono_ns);
         (void)segment_supply_work(rig->supply, rig->now.mono_ns);
     }
-    assert(!"a calm disk brings everything home");
+    assert(false && "a calm disk brings everything home");
 }
 
 void native_rig_crash(struct native_rig *rig)
