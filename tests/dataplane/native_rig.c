@@ -62,6 +62,7 @@ struct native_rig_options native_rig_defaults(void)
         .commit_linger_ns = 2 * NS_PER_MS,
         .commits_in_flight = 8,
         .commit_records_max = 4096,
+        .lane_pool_runs = 65536,
         .buffer_count = 1024,
     };
 }
@@ -210,7 +211,7 @@ static void make_seat(struct native_rig *rig, size_t index)
         .ports = &port,
         .buffer_count = rig->options.buffer_count,
         .commit_records_max = rig->options.commit_records_max,
-        .lane_pool_runs = 65536,
+        .lane_pool_runs = rig->options.lane_pool_runs,
         .listeners = &rig->listeners,
         .rules = rig->options.rules != NULL ? rig->options.rules : rig->own_rules,
         .native = &rig->native,
