@@ -699,7 +699,8 @@ bool worker_turn(struct worker *worker, struct instant now)
     worker_reap(worker); /* durable: the watermark moves */
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_reap); }
     worker_acknowledge(worker); /* producers hear what is durable */
-    worker_timers(worker);      /* a bounded slice of slow work */
+    if (worker->worked) { stage_end(worker, STATS_worker_cycles_acknowledge); }
+    worker_timers(worker); /* a bounded slice of slow work */
     worker_transmit(worker);
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_transmit); }
 
