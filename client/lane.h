@@ -23,7 +23,9 @@
 
 BEGIN_C_DECLS
 
-struct lane; /* opaque */
+struct lane; /* opaque: the fields live in lane_state.h */
+
+enum { LANE_RECORD_BYTES_MAX = 4 * 1024 * 1024 }; /* an appliance may take less */
 
 struct lane_options {
     struct native_producer_id producer;
@@ -98,6 +100,7 @@ enum lane_event_kind {
                           or 0 for no common version; detail as in REJECT. Records held have no fate
                         */
     LANE_EVENT_CLOSED, /* after lane_close */
+    LANE_EVENT_KINDS,
 };
 
 struct lane_event {

@@ -24,6 +24,7 @@ struct loss {
     struct slot *slots;
     struct loss_packet *reported; /* what a report points to: as many as there are slots */
     uint64_t mask;
+    uint64_t initial_rtt_ns;
     uint64_t oldest;
     uint64_t undecided;
     uint64_t next;
@@ -91,19 +92,31 @@ enum status loss_create(const struct loss_options *options, struct loss **out)
     loss->reported = calloc(capacity, sizeof *loss->reported);
     if (loss->slots == NULL || loss->reported == NULL) { goto fail; }
 
-    loss->mask = capacity - 1;
-    loss->packet_threshold = LOSS_PACKET_THRESHOLD;
-    loss->time_eighths = LOSS_TIME_EIGHTHS;
-    loss->loss_time_ns = UINT64_MAX;
     const uint64_t initial_ns = options->initial_rtt_ns;
-    rtt_init(&loss->rtt, initial_ns > 0 ? initial_ns : RTT_INITIAL_NS_DEFAULT,
-             options->ack_delay_ns_max);
+    loss->mask = capacity - 1;
+    loss->initial_rtt_ns = initial_ns > 0 ? initial_ns : RTT_INITIAL_NS_DEFAULT;
+    loss_restart(loss, options->ack_delay_ns_max);
     *out = loss;
     return STATUS_OK;
 
 fail:
     loss_destroy(loss);
     return STATUS_NO_MEMORY;
+}
+
+void loss_restart(struct loss *loss, uint64_t ack_delay_ns_max)
+{
+    *loss = (struct loss){
+        .slots = loss->slots,
+        .reported = loss->reported,
+        .mask = loss->mask,
+        .initial_rtt_ns = loss->initial_rtt_ns,
+        .packet_threshold = LOSS_PACKET_THRESHOLD,
+        .time_eighths = LOSS_TIME_EIGHTHS,
+        .loss_time_ns = UINT64_MAX,
+        .now_ns = loss->now_ns,
+    };
+    rtt_init(&loss->rtt, loss->initial_rtt_ns, ack_delay_ns_max);
 }
 
 void loss_destroy(struct loss *loss)

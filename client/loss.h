@@ -95,6 +95,10 @@ MUST_CHECK enum status loss_create(const struct loss_options *options, struct lo
 /* NULL is fine. What is in flight is forgotten without a report. */
 void loss_destroy(struct loss *loss);
 
+/* As after loss_create, with another promise of the peer's: a new session, whose numbers begin at
+ * 0. Time goes on. */
+void loss_restart(struct loss *loss, uint64_t ack_delay_ns_max);
+
 /* Books a packet that leaves now. `packet.was_lost` is ignored; `packet.sent_ns` is now, the number
  * is above every earlier one and the size is not 0: asserted.
  * STATUS_OK    booked

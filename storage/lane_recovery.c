@@ -52,31 +52,42 @@ static enum status take_commit(struct lane_recovery *recovery, struct lane_walk 
     return STATUS_OK;
 }
 
-/* Commits up to number `last`, in order; over what does not hold, to the next that does. */
+/* What of a segment counts. */
+struct span {
+    uint64_t last;   /* number of its last commit */
+    bool open_ended; /* the segment behind it is missing, and told: it may end before `last` */
+};
+
+/* Over what does not hold, to the next commit that does. False: there is none. */
+static bool walk_over(struct lane_recovery *recovery, struct lane_walk *walk,
+                      uint64_t segment_number, const struct span *span)
+{
+    const uint64_t position = walk->position;
+    const bool found = lane_walk_resync(walk) && walk->commit.number <= span->last;
+    const bool needed = !found || walk->commit.number > recovery->resume->lane_checkpoint;
+    const bool told = !found && span->open_ended;
+    if (needed && !told) {
+        tell(recovery, LANES_UNREADABLE, segment_number, position,
+             found ? walk->commit.position : 0);
+    }
+    return found;
+}
+
 static enum status walk_segment(struct lane_recovery *recovery, struct lane_walk *walk,
-                                uint64_t segment_number, uint64_t last)
+                                uint64_t segment_number, const struct span *span)
 {
     enum status status = STATUS_OK;
-    while (status == STATUS_OK && walk->next_number <= last) {
-        const uint64_t expected = walk->next_number;
-        const uint64_t position = walk->position;
-        bool found = lane_walk_next(walk);
-        if (!found) {
-            found = lane_walk_resync(walk) && walk->commit.number <= last;
-            const bool matters = !found || walk->commit.number > recovery->resume->lane_checkpoint;
-            if (matters && expected <= last) {
-                tell(recovery, LANES_UNREADABLE, segment_number, position,
-                     found ? walk->commit.position : 0);
-            }
+    while (status == STATUS_OK && walk->next_number <= span->last) {
+        if (!lane_walk_next(walk) && !walk_over(recovery, walk, segment_number, span)) {
+            return walk->no_memory ? STATUS_NO_MEMORY : STATUS_OK;
         }
-        if (!found) { return walk->no_memory ? STATUS_NO_MEMORY : STATUS_OK; }
         status = take_commit(recovery, walk, segment_number);
     }
     return status;
 }
 
 static enum status read_segment(struct lane_recovery *recovery, const struct chain_segment *segment,
-                                uint64_t last)
+                                const struct span *span)
 {
     char name[LOG_NAME_BYTES];
     struct lane_walk walk;
@@ -89,7 +100,7 @@ static enum status read_segment(struct lane_recovery *recovery, const struct cha
         return STATUS_OK;
     }
     lane_walk_init(&walk, recovery->files, file, segment);
-    const enum status status = walk_segment(recovery, &walk, segment->number, last);
+    const enum status status = walk_segment(recovery, &walk, segment->number, span);
     lane_walk_deinit(&walk);
     files_close(recovery->files, file);
     return status;
@@ -122,23 +133,29 @@ static size_t first_needed(const struct lane_recovery *recovery, size_t top)
     return at;
 }
 
+static struct span span_of(const struct lane_recovery *recovery, size_t at, size_t top)
+{
+    const struct log_chain *const chain = recovery->chain;
+    if (at == top) { return (struct span){recovery->resume->predecessor_commit_number, false}; }
+    const struct chain_segment *const above = &chain->segments[log_chain_above(chain, at)];
+    return (struct span){chain->segments[at].last_number, above->predecessor_missing};
+}
+
 /* The segments from `first` to `top`, oldest first. */
 static enum status read_segments(struct lane_recovery *recovery, size_t first, size_t top)
 {
     const struct log_chain *const chain = recovery->chain;
-    for (size_t at = first; at < chain->count && at <= top; at = log_chain_above(chain, at)) {
+    enum status status = STATUS_OK;
+    for (size_t at = first; status == STATUS_OK && at <= top; at = log_chain_above(chain, at)) {
         const struct chain_segment *const segment = &chain->segments[at];
-        const bool hole = segment->predecessor_missing && at != first;
-        if (hole) {
+        const struct span span = span_of(recovery, at, top);
+        if (segment->predecessor_missing && at != first) {
             tell(recovery, LANES_MISSING_SEGMENT, segment->number,
                  recovery->resume->lane_checkpoint, 0);
         }
-        const uint64_t last =
-            at == top ? recovery->resume->predecessor_commit_number : segment->last_number;
-        const enum status status = read_segment(recovery, segment, last);
-        if (status != STATUS_OK) { return status; }
+        status = read_segment(recovery, segment, &span);
     }
-    return STATUS_OK;
+    return status;
 }
 
 static void tell_gaps(const struct lane_recovery *recovery)

@@ -3,16 +3,22 @@
 // on from there; three crashes deep. PENSTOCK_SIM_SEEDS=first..last takes other seeds: ./tools/sim.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <map>
 #include <random>
 #include <sstream>
 #include <string>
 
 #include "base/mapped_file.h"
 #include "storage/core_log.h"
+#include "storage/lane_journal.h"
+#include "storage/lane_recovery.h"
 #include "storage/reader.h"
 #include "storage/recovery.h"
 #include "tests/sim/sim_seeds.h"
+#include "storage/retention.h"
 #include "tests/storage/log_builder.h"
+#include "tests/storage/log_rig.h"
 #include "tests/storage/temporary_directory.h"
 
 namespace {
@@ -30,6 +36,203 @@ struct Stored {
     uint64_t commit_number;
 };
 
+// ------------------------------------------------------------------------------------ lanes
+
+constexpr uint8_t LANE_KEYS = 12;
+constexpr uint32_t LANE_RUNS = 5;
+constexpr size_t LANES_BYTES = 1400;
+constexpr size_t LANES_SLICE_BYTES = 1; // one lane: a checkpoint takes many commits
+
+// What was done to a lane. Fates are shared by all that is known of one life of it: only the first
+// `state.last_sequence - begun_at` count.
+struct ModelLane {
+    struct lane_state state;
+    uint64_t confirmed_in_log; // at least this: when it last had an item in a commit
+    uint64_t begun_at;
+    std::shared_ptr<std::vector<uint8_t>> fates;
+};
+using ModelLanes = std::map<uint8_t, ModelLane>; // by the first byte of the producer id
+
+struct lane_key KeyOf(uint8_t producer)
+{
+    struct lane_key key = {};
+    key.producer.bytes[0] = producer;
+    key.number = 3;
+    return key;
+}
+
+// Does random things to lanes before each commit, and keeps the books.
+class LaneLife {
+  public:
+    LaneLife(struct core_log *log, const struct lane_resume_set *lanes, ModelLanes model,
+             uint64_t seed)
+        : random_(seed), model_(std::move(model))
+    {
+        const struct lane_table_options table = {LANE_KEYS - 2, LANE_RUNS, 200, seed};
+        const struct lane_journal_options journal = {log, nullptr, LANES_BYTES, LANES_SLICE_BYTES};
+        EXPECT_EQ(lane_table_create(&table, &table_), STATUS_OK);
+        EXPECT_EQ(lane_table_restore(table_, lanes), STATUS_OK);
+        struct lane_journal_options options = journal;
+        options.table = table_;
+        EXPECT_EQ(lane_journal_create(&options, &journal_), STATUS_OK);
+    }
+    ~LaneLife()
+    {
+        lane_journal_destroy(journal_);
+        lane_table_destroy(table_);
+    }
+    LaneLife(const LaneLife &) = delete;
+    LaneLife &operator=(const LaneLife &) = delete;
+
+    void Work(int64_t wall_ms)
+    {
+        for (auto steps = random_() % 8; steps > 0 && lane_journal_has_room(journal_); steps--) {
+            Step(static_cast<uint8_t>(random_() % LANE_KEYS), wall_ms);
+        }
+    }
+    void Close(struct commit_draft *draft, struct commit_facts *facts)
+    {
+        lane_journal_close(journal_, draft, facts);
+    }
+    // The commit of this number leaves the lanes as they are now.
+    void Submitted(uint64_t number)
+    {
+        lane_journal_submitted(journal_, number);
+        history[number] = model_;
+    }
+    void Reap(uint64_t durable_number)
+    {
+        uint32_t lanes[5];
+        while (lane_journal_reap(journal_, durable_number, lanes, 5) == 5) {}
+    }
+
+    std::map<uint64_t, ModelLanes> history; // by number of the commit
+
+  private:
+    void Step(uint8_t key, int64_t wall_ms)
+    {
+        const struct lane_key wire_key = KeyOf(key);
+        const uint32_t lane = lane_table_find(table_, &wire_key);
+        ASSERT_EQ(lane != LANE_NONE, model_.count(key) == 1);
+        if (lane == LANE_NONE) {
+            Begin(key, wall_ms);
+            return;
+        }
+        struct lane *const at = &lane_table_lanes(table_)[lane];
+        ModelLane &model = model_[key];
+        switch (random_() % 8) {
+        case 0: Confirm(lane); break;
+        case 1:
+            at->state.epoch++;
+            ASSERT_TRUE(lane_journal_touch(journal_, lane, 0));
+            break;
+        case 2: {
+            const auto count = static_cast<uint32_t>(1 + random_() % 4);
+            if (!lane_journal_skip(journal_, lane, count)) { break; }
+            model.fates->insert(model.fates->end(), count, NATIVE_LOST);
+            break;
+        }
+        case 3:
+            if (at->open_item != LANE_NONE || at->in_flight > 0) { break; }
+            lane_journal_forget(journal_, lane);
+            model_.erase(key);
+            return;
+        default: Record(lane, &model, wall_ms);
+        }
+        model.state = at->state;
+        if (at->open_item != LANE_NONE) { model.confirmed_in_log = at->state.confirmed; }
+    }
+    void Begin(uint8_t key, int64_t wall_ms)
+    {
+        struct lane_state state = {};
+        state.key = KeyOf(key);
+        state.epoch = 1 + random_() % 100;
+        state.last_sequence = random_() % 3 * 50;
+        state.confirmed = state.last_sequence;
+        state.active_wall_ms = wall_ms;
+        const uint32_t lane = lane_table_add(table_, &state);
+        if (lane == LANE_NONE) { return; }
+        ASSERT_TRUE(lane_journal_touch(journal_, lane, 0));
+        model_[key] = {state, state.confirmed, state.last_sequence,
+                       std::make_shared<std::vector<uint8_t>>()};
+    }
+    void Confirm(uint32_t lane)
+    {
+        const struct lane_state &state = lane_table_lanes(table_)[lane].state;
+        lane_fates_confirm(table_, lane, state.confirmed + random_() % 12);
+    }
+    void Record(uint32_t lane, ModelLane *model, int64_t wall_ms)
+    {
+        const uint8_t fate = random_() % 4 == 0 ? NATIVE_DROPPED : NATIVE_STORED;
+        struct lane_place place = {LOG_NO_TOPIC, 0};
+        if (fate == NATIVE_STORED) { place = {0, static_cast<uint32_t>(random_() % 5)}; }
+        const auto digest = static_cast<uint32_t>(random_());
+        if (!lane_journal_record(journal_, lane, fate, place, digest, wall_ms)) {
+            Confirm(lane); // or it would never take another
+            return;
+        }
+        model->fates->push_back(fate);
+    }
+
+    std::mt19937_64 random_;
+    ModelLanes model_;
+    struct lane_table *table_ = nullptr;
+    struct lane_journal *journal_ = nullptr;
+};
+
+// The lane as the log has it is the one that the model has, and no fate is another.
+void ExpectLane(const ModelLane &model, const struct lane_resume &found)
+{
+    EXPECT_EQ(found.state.home, model.state.home);
+    EXPECT_EQ(found.state.epoch, model.state.epoch);
+    ASSERT_EQ(found.state.last_sequence, model.state.last_sequence);
+    EXPECT_EQ(found.state.hash, model.state.hash);
+    EXPECT_EQ(found.state.active_wall_ms, model.state.active_wall_ms);
+    EXPECT_FALSE(found.gap);
+    // Confirming alone is no reason for an item; a checkpoint may have taken it along.
+    ASSERT_GE(found.state.confirmed, model.confirmed_in_log);
+    ASSERT_LE(found.state.confirmed, model.state.confirmed);
+
+    uint64_t sequence = found.state.confirmed;
+    for (size_t i = 0; i < found.run_count; i++) {
+        for (uint32_t k = 0; k < found.runs[i].count; k++) {
+            ASSERT_LT(sequence, model.state.last_sequence);
+            ASSERT_EQ(found.runs[i].fate, (*model.fates)[sequence - model.begun_at]);
+            sequence++;
+        }
+    }
+    ASSERT_EQ(sequence, model.state.last_sequence);
+}
+
+void ExpectLanes(const ModelLanes &model, const struct lane_resume_set &found)
+{
+    ASSERT_EQ(found.count, model.size());
+    for (const auto &[producer, lane] : model) {
+        SCOPED_TRACE("lane " + std::to_string(producer));
+        const struct lane_key key = KeyOf(producer);
+        const struct lane_resume *const resume = lane_resume_set_find(&found, &key);
+        ASSERT_NE(resume, nullptr);
+        ASSERT_NO_FATAL_FAILURE(ExpectLane(lane, *resume));
+    }
+}
+
+// Another life of each lane begins: what the crash took is gone from its fates.
+ModelLanes CutAt(const ModelLanes &model, const struct lane_resume_set &found)
+{
+    ModelLanes out = model;
+    for (auto &[producer, lane] : out) {
+        const struct lane_key key = KeyOf(producer);
+        lane.state = lane_resume_set_find(&found, &key)->state;
+        lane.confirmed_in_log = lane.state.confirmed;
+        const auto kept = static_cast<ptrdiff_t>(lane.state.last_sequence - lane.begun_at);
+        lane.fates =
+            std::make_shared<std::vector<uint8_t>>(lane.fates->begin(), lane.fates->begin() + kept);
+    }
+    return out;
+}
+
+// -------------------------------------------------------------------------------------- the log
+
 struct FreeDeleter {
     void operator()(void *at) const { std::free(at); }
 };
@@ -37,7 +240,8 @@ struct FreeDeleter {
 // One life of an ingest process on what the disk holds.
 class Life {
   public:
-    Life(SimDisk &disk, const struct log_resume &resume, uint64_t incarnation, uint64_t seed)
+    Life(SimDisk &disk, const struct log_resume &resume, const struct lane_resume_set &lanes,
+         const ModelLanes &model, uint64_t incarnation, uint64_t seed)
         : disk_(disk), random_(seed), incarnation_(incarnation)
     {
         root_page_init(root_.get());
@@ -49,9 +253,12 @@ class Life {
         commit_ring_init(ring_.get(), 0, resume.log_id, incarnation, RING_BYTES);
         MakeSupply(resume.next_segment_number, seed);
         MakeLog(resume);
+        lanes_ = std::make_unique<LaneLife>(log_, &lanes, model, seed);
     }
     ~Life()
     {
+        retention_destroy(retention_);
+        lanes_.reset();
         core_log_destroy(log_);
         segment_supply_destroy(supply_);
     }
@@ -66,16 +273,25 @@ class Life {
             now_.mono_ns += random_() % 32 == 0 ? NS_PER_S : NS_PER_MS;
             now_.wall_ms += 1;
             segment_supply_work(supply_, now_.mono_ns);
-            core_log_turn(log_, now_);
+            lanes_->Reap(core_log_turn(log_, now_));
+            if (retention_ != nullptr && i % 8 == 0) { retention_run(retention_, now_); }
         }
     }
+    // From now on only the newest segments stay, and those that lanes need.
+    void Retain(uint64_t bytes)
+    {
+        const struct retention_options options = {
+            sim_disk_files(disk_.get()), root_.get(), node_.get(), bytes, 0, NS_PER_MS};
+        ASSERT_EQ(retention_create(&options, &retention_), STATUS_OK);
+    }
+    uint64_t FirstSegment() const { return root_->partitions[0].first_segment_number; }
     // So that it can be destroyed: what it does from now on nobody will see.
     void Drain()
     {
         sim_disk_fail_writes(disk_.get(), 0, 0, STATUS_OK);
         for (int i = 0; i < 5000 && core_log_in_flight(log_) > 0; i++) {
             now_.mono_ns += NS_PER_MS;
-            core_log_turn(log_, now_);
+            lanes_->Reap(core_log_turn(log_, now_));
         }
         core_log_finish(log_);
         for (int i = 0; i < 5000 && !core_log_is_finished(log_); i++) {
@@ -96,12 +312,16 @@ class Life {
         return witness;
     }
     const std::vector<Stored> &Written() const { return written_; }
+    const std::map<uint64_t, ModelLanes> &LaneHistory() const { return lanes_->history; }
 
   private:
     void Write()
     {
         struct commit_draft draft;
         if (core_log_begin(log_, TOPICS, &draft) != STATUS_OK) { return; }
+        struct commit_facts facts = {};
+        lanes_->Work(now_.wall_ms);
+        lanes_->Close(&draft, &facts);
         std::vector<Stored> staged;
         for (int32_t topic = 0; topic < static_cast<int32_t>(TOPICS); topic++) {
             if (random_() % 4 == 0) { continue; }
@@ -116,9 +336,11 @@ class Life {
             core_log_entry_add(log_, &draft, topic, records, static_cast<uint32_t>(bytes), crc,
                                now_.wall_ms);
         }
-        const struct commit_facts facts = {1, draft.record_count, 0, 0, false};
+        facts.rules_epoch = 1;
+        facts.records = draft.record_count;
         stats_->records_in_flight += draft.record_count;
         const uint64_t number = core_log_submit(log_, &draft, &facts, now_);
+        lanes_->Submitted(number);
         for (Stored &stored : staged) {
             stored.commit_number = number;
             written_.push_back(stored);
@@ -154,6 +376,7 @@ class Life {
         options.commits_in_flight_max = 8;
         options.commit_bytes_max = 16 * 1024;
         options.commit_records_max = 100;
+        options.lanes_bytes_max = LANES_BYTES;
         ASSERT_EQ(core_log_create(&options, &log_), STATUS_OK);
         for (const char *name : {"events", "payments"}) {
             int32_t topic;
@@ -172,6 +395,9 @@ class Life {
     struct core_log *log_ = nullptr;
     struct instant now_ = {uint64_t{1000} * NS_PER_S, 1'700'000'000'000};
     std::vector<Stored> written_;
+    std::unique_ptr<LaneLife> lanes_;
+    std::unique_ptr<struct node_page> node_ = std::make_unique<struct node_page>();
+    struct retention *retention_ = nullptr;
 };
 
 // Every batch is served, where it was, and as it was written.
@@ -208,6 +434,12 @@ struct Findings {
     std::ostringstream text;
 };
 
+void OnLaneFinding(void *, uint32_t, enum lane_finding finding, uint64_t number, uint64_t value,
+                   uint64_t other)
+{
+    ADD_FAILURE() << "lanes: finding " << finding << ": " << number << " " << value << " " << other;
+}
+
 void OnFinding(void *context, uint32_t, enum recovery_finding finding, uint64_t number,
                uint64_t value, uint64_t other)
 {
@@ -232,10 +464,14 @@ class Lives {
         resume_->next_segment_number = 1;
         resume_->next_commit_number = 1;
     }
+    ~Lives() { lane_resume_set_deinit(&lanes_); }
+    Lives(const Lives &) = delete;
+    Lives &operator=(const Lives &) = delete;
 
     void LiveAndCrash()
     {
-        Life life(disk_, *resume_, ++incarnation_, random_());
+        Life life(disk_, *resume_, lanes_, model_, ++incarnation_, random_());
+        if (retains_) { ASSERT_NO_FATAL_FAILURE(life.Retain(RETAINED_BYTES)); }
         for (int i = 0; i < 3; i++) {
             if (disk_refuses_) { RefuseWrites(); }
             life.Run(static_cast<int>(random_() % 60));
@@ -247,6 +483,8 @@ class Lives {
         for (const Stored &each : life.Written()) {
             if (each.commit_number <= durable_number_) { durable_.push_back(each); }
         }
+        for (const auto &[number, lanes] : life.LaneHistory()) { history_[number] = lanes; }
+        first_segment_ = std::max(first_segment_, life.FirstSegment());
         next_disk_ = std::move(crashed);
     }
 
@@ -268,6 +506,7 @@ class Lives {
 
         if (status == STATUS_NOT_FOUND) {
             ASSERT_TRUE(durable_.empty());
+            ASSERT_NO_FATAL_FAILURE(RecoverLanes());
             return;
         }
         ASSERT_EQ(status, STATUS_OK);
@@ -281,10 +520,57 @@ class Lives {
             ASSERT_GE(resume_->topics[each.topic].next_offset, each.base_offset + each.record_count)
                 << "an offset would be given twice";
         }
+        ForgetRetired();
         ASSERT_NO_FATAL_FAILURE(ExpectServed(disk_, durable_));
+        ASSERT_NO_FATAL_FAILURE(RecoverLanes());
     }
 
   private:
+    // Every lane is where the last commit that is kept left it.
+    void RecoverLanes()
+    {
+        const struct lane_recovery_report report = {OnLaneFinding, nullptr};
+        lane_resume_set_deinit(&lanes_);
+        ASSERT_EQ(
+            lane_recovery_run(sim_disk_files(disk_.get()), 0, &report, resume_.get(), &lanes_),
+            STATUS_OK);
+        const ModelLanes expected = std::prev(history_.upper_bound(NewestKept()))->second;
+        ASSERT_NO_FATAL_FAILURE(ExpectLanes(expected, lanes_));
+        model_ = CutAt(expected, lanes_);
+        history_.clear();
+        history_[0] = model_;
+    }
+
+    // A footer that recovery wrote may have the number of a commit that it cut.
+    uint64_t NewestKept() const
+    {
+        uint64_t newest = 0;
+        for (const FoundCommit &commit : LogWalk(disk_.get(), 0).chain) {
+            if ((commit.header.flags & COMMIT_FLAG_FOOTER) == 0) { newest = commit.header.number; }
+        }
+        return newest;
+    }
+
+    // What retention took away is not served any more.
+    void ForgetRetired()
+    {
+        if (first_segment_ == 0) { return; }
+        uint64_t size_bytes;
+        struct segment_header header;
+        uint64_t number = first_segment_;
+        const uint8_t *at = nullptr;
+        while ((at = sim_disk_bytes(disk_.get(), SegmentName(number).c_str(), &size_bytes)) ==
+               nullptr) {
+            ASSERT_LT(number++, first_segment_ + 100);
+        }
+        ASSERT_EQ(segment_header_decode(bytes_of(at, size_bytes), &header), STATUS_OK);
+        std::vector<Stored> kept;
+        for (const Stored &each : durable_) {
+            if (each.commit_number >= header.first_commit_number) { kept.push_back(each); }
+        }
+        durable_ = kept;
+    }
+
     // Another start finds what this one left, and has nothing to say.
     void ExpectSettled()
     {
@@ -329,6 +615,13 @@ class Lives {
     uint64_t durable_number_ = 0;
     struct recovery_witness witness_ = {};
     std::vector<Stored> durable_;
+
+    static constexpr uint64_t RETAINED_BYTES = 256 * 1024;
+    const bool retains_ = seed_ % 5 < 2;
+    uint64_t first_segment_ = 0;
+    struct lane_resume_set lanes_ = {};
+    ModelLanes model_;
+    std::map<uint64_t, ModelLanes> history_ = {{0, {}}}; // of the newest life; 0: at its start
 };
 
 class Crash : public ::testing::TestWithParam<uint64_t> {};

@@ -136,6 +136,8 @@ class LogBuilder {
     BuiltCommit Commit(const std::vector<Batch> &batches, int64_t wall_ms = 1000)
     {
         std::vector<Entry> entries;
+        if (!lanes_.empty()) { entries.push_back({ENTRY_LANES, LOG_NO_TOPIC, 0, 0, 0, lanes_}); }
+        lanes_.clear();
         if (fresh_) { entries.push_back({ENTRY_TOPICS, LOG_NO_TOPIC, 0, 0, 0, Declarations()}); }
         for (const Batch &batch : batches) {
             Topic &topic = topics_[static_cast<size_t>(batch.topic)];
@@ -145,6 +147,20 @@ class LogBuilder {
         }
         entries.push_back({ENTRY_TOTALS, LOG_NO_TOPIC, 0, 0, 0, Totals()});
         return Write(entries, batches.empty() ? COMMIT_FLAG_WATERMARK : 0, wall_ms);
+    }
+
+    // The next commit holds these items of lanes; with the first, lanes count from there on.
+    LogBuilder &Lanes(const std::vector<std::string> &items)
+    {
+        for (const std::string &item : items) { lanes_ += item; }
+        if (lane_checkpoint_ == 0) { lane_checkpoint_ = next_commit_; }
+        return *this;
+    }
+    // From the next commit on, lanes count from that one.
+    LogBuilder &LaneCheckpoint(uint64_t number)
+    {
+        lane_checkpoint_ = number;
+        return *this;
     }
 
     BuiltCommit Footer()
@@ -385,6 +401,7 @@ class LogBuilder {
         header.durable_number = next_commit_ > in_flight_ ? next_commit_ - in_flight_ : 0;
         header.wall_ms = wall_ms;
         header.position = position_;
+        header.lane_checkpoint = lane_checkpoint_;
         previous_crc_ = commit_header_encode(&header, commit);
 
         const BuiltCommit built = {number_, position_, header.length_bytes, next_commit_};
@@ -420,6 +437,8 @@ class LogBuilder {
     struct log_id previous_nonce_ = {};
     uint32_t previous_crc_ = 0;
     uint64_t next_commit_ = 1;
+    std::string lanes_;
+    uint64_t lane_checkpoint_ = 0;
     uint64_t number_ = 0;
     uint64_t position_ = 0;
     uint64_t in_flight_ = 1;
