@@ -247,11 +247,21 @@ static void hear(struct ingest_run *run)
     }
 }
 
-static struct instant turn(struct ingest_run *run)
+static struct instant turn(struct ingest_run *run, const struct counters *counters)
 {
+    uint64_t began = cycles_now();
+    const struct counted before = run->counts_turns ? counters_now(counters) : (struct counted){0};
+    run->feed_cycles += cycles_now() - began;
+
     const struct instant now = clock_now();
-    (void)worker_turn(run->appliance->seat.worker, now);
-    const uint64_t began = cycles_now();
+    const bool worked = worker_turn(run->appliance->seat.worker, now);
+
+    began = cycles_now();
+    if (run->counts_turns && worked) {
+        const struct counted after = counters_now(counters);
+        run->worker.instructions += after.instructions - before.instructions;
+        run->worker.cycles += after.cycles - before.cycles;
+    }
     hear(run);
     run->feed_cycles += cycles_now() - began;
     run->turns++;
@@ -265,6 +275,7 @@ int appliance_ingest(void *argument)
     const struct stats_page *const stats = appliance_stats(appliance);
     const uint64_t received_before = stats->counters[STATS_frames_received];
     const double ns_per_cycle = (double)NS_PER_S / (double)cycles_per_second();
+    run->worker = (struct counted){0};
     run->feed_cycles = run->turns = run->frames_fed = run->flood_fed = 0;
     run->timed_out = !adopt_disk(appliance);
     if (run->timed_out) { return 0; }
@@ -282,12 +293,12 @@ int appliance_ingest(void *argument)
             feed(run, now.mono_ns - began.mono_ns - fed_ns);
             run->feed_cycles += cycles_now() - feed_began;
         }
-        now = turn(run);
+        now = turn(run, &counters);
     }
 
     const uint64_t deadline_ns = now.mono_ns + (uint64_t)DRAIN_TIMEOUT_S * NS_PER_S;
     while (!is_quiet(stats, received_before, run) && !run->timed_out) {
-        now = turn(run);
+        now = turn(run, &counters);
         run->timed_out = now.mono_ns > deadline_ns;
     }
     if (run->producers != NULL && producers_failed(run->producers)) { run->timed_out = true; }

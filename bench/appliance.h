@@ -47,6 +47,7 @@ struct ingest_run {
     uint16_t port_id;
     uint64_t duration_ns;
     /* Frames a second, of the time that feeding itself does not take; 0: as many as go. */
+    bool counts_turns; /* two system calls a turn */
     double frames_per_s;
     double flood_per_s;
     /* out */
@@ -55,6 +56,7 @@ struct ingest_run {
     uint64_t feed_cycles;
     uint64_t turns;
     struct counted counted;
+    struct counted worker; /* of its busy turns alone; with counts_turns */
     uint64_t frames_fed;
     uint64_t flood_fed;
     bool timed_out; /* what was fed did not become durable */

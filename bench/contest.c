@@ -191,6 +191,7 @@ static enum status part_run(struct contestants *all, struct side *side, const st
         .flood = load->flood ? &all->flood : NULL,
         .port_id = all->options->port_id,
         .duration_ns = duration_ns,
+        .counts_turns = true,
         .frames_per_s = load->honest_per_s,
         .flood_per_s = load->flood_per_s,
     };
@@ -229,7 +230,8 @@ static enum status part_run(struct contestants *all, struct side *side, const st
     out->worker_ns = out->stage_ns[CONTEST_STAGES - 1];
     out->waiting_ns = (double)delta[STATS_worker_cycles_empty] * all->ns_per_cycle / records;
     out->sender_ns = sender_ns / records;
-    out->instructions = (double)run.counted.instructions / records;
+    out->instructions = (double)run.worker.instructions / records;
+    out->user_cycles = (double)run.worker.cycles / records;
     out->acks = (double)delta[STATS_native_acks] / records;
     out->records_per_s = records / worker_s;
     return STATUS_OK;
@@ -407,6 +409,10 @@ void contest_print(const struct contest_result *result)
     for (size_t i = 0; i < contest->side_count; i++) {
         printf(" %12.0f", SIDE_MEDIAN(result, i, instructions));
     }
+    printf("\n    %-14s", "user cycles");
+    for (size_t i = 0; i < contest->side_count; i++) {
+        printf(" %12.0f", SIDE_MEDIAN(result, i, user_cycles));
+    }
     printf("\n    %-14s", "M records/s");
     for (size_t i = 0; i < contest->side_count; i++) {
         printf(" %12.2f", SIDE_MEDIAN(result, i, records_per_s) / 1e6);
@@ -445,6 +451,7 @@ static json_t *side_json(const struct contest_result *result, size_t side)
     put(out, "sender_ns", SIDE_MEDIAN(result, side, sender_ns));
     put(out, "acks_per_record", SIDE_MEDIAN(result, side, acks));
     put(out, "instructions_per_record", SIDE_MEDIAN(result, side, instructions));
+    put(out, "user_cycles_per_record", SIDE_MEDIAN(result, side, user_cycles));
     put(out, "records_per_s", SIDE_MEDIAN(result, side, records_per_s));
     put(out, "flood_per_s", SIDE_MEDIAN(result, side, flood_per_s));
     json_t *const raw = json_array();
@@ -456,6 +463,7 @@ static json_t *side_json(const struct contest_result *result, size_t side)
         put(round, "records_per_s", part->records_per_s);
         put(round, "flood_per_s", part->flood_per_s);
         put(round, "instructions_per_record", part->instructions);
+        put(round, "user_cycles_per_record", part->user_cycles);
         json_array_append_new(raw, round);
     }
     json_object_set_new(out, "rounds", raw);

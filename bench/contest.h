@@ -66,7 +66,8 @@ struct contest_part {
     double stage_ns[CONTEST_STAGES];
     double waiting_ns;
     double sender_ns;
-    double instructions; /* in user mode, the sender's too */
+    double instructions; /* of busy turns in user mode; 0: the machine has no counters */
+    double user_cycles;  /* likewise: what others took of the core is not in it */
     double acks;
     double records_per_s; /* of the worker's time and what it waited */
     double flood_per_s;

@@ -303,7 +303,9 @@ size_t frames_feed(struct frames *frames, uint16_t port_id, size_t most)
     struct rte_mbuf **const burst = frames->mbufs + frames->next;
     for (uint16_t i = 0; i < wanted; i++) {
         /* The mbuf of a later burst, not its bytes: a NIC's driver does not touch those either. */
-        if (left > (size_t)wanted + FRAMES_BURST) { __builtin_prefetch(burst[i + FRAMES_BURST], 1); }
+        if (left > (size_t)wanted + FRAMES_BURST) {
+            __builtin_prefetch(burst[i + FRAMES_BURST], 1);
+        }
         rte_mbuf_refcnt_update(burst[i], 1);
     }
     const uint16_t taken = rte_eth_tx_burst(port_id, 0, burst, wanted);

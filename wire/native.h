@@ -42,8 +42,8 @@ enum {
     NATIVE_COOKIE_BYTES = 24,
     NATIVE_PRODUCER_ID_BYTES = 16,
     NATIVE_RECORDS_MAX = 256, /* of one DATA */
-    NATIVE_HEADERS_MAX = 24,   /* of one record */
-    NATIVE_RANGES_MAX = 32,    /* of one ACK */
+    NATIVE_HEADERS_MAX = 24,  /* of one record */
+    NATIVE_RANGES_MAX = 32,   /* of one ACK */
     NATIVE_FRAGMENT_CHUNK_BYTES = 1024,
     NATIVE_FLAG_SEALED = 0x8000,
     NATIVE_OPEN_BEGIN = 1,
@@ -240,6 +240,9 @@ struct native_datagram {
  * sessions not 0; a version list's count 1..4. OPEN's values are the handshake's to judge (REJECT
  * INVALID). Records are not looked at: native_record_take does. */
 enum native_result native_decode(struct bytes datagram, struct native_datagram *out);
+
+/* The token, of what may be a datagram or not; 0 when it is too short. */
+uint64_t native_token_of(struct bytes datagram);
 
 /* The next run of fates of a decoded ACK; false at the end. */
 bool native_fate_next(struct bytes *fates, uint8_t *out_fate, uint64_t *out_count);
