@@ -273,7 +273,7 @@ bool config_has_protocol(const struct config *config, enum config_protocol proto
 
 uint64_t config_lanes_bytes(const struct config *config)
 {
-    enum { LEAST_BYTES = 8192, BLOCK_BYTES = 4096 };
+    enum { LEAST_BYTES = 16384, BLOCK_BYTES = 4096 };
     if (!config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) { return 0; }
     const uint64_t quarter_bytes = config->storage.commit_bytes / 4 / BLOCK_BYTES * BLOCK_BYTES;
     return quarter_bytes < LEAST_BYTES ? LEAST_BYTES : quarter_bytes;

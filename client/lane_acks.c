@@ -109,7 +109,9 @@ static void lane_take_report(struct lane *lane, const struct loss_report *report
 
 static void lane_count_fates(struct lane *lane, uint8_t fate, uint64_t count)
 {
-    if (fate == NATIVE_STORED) {
+    if (fate == LANE_FATE_EARLIER) {
+        lane->stats.fates_earlier += count;
+    } else if (fate == NATIVE_STORED) {
         lane->stats.fates_stored += count;
     } else if (fate < NATIVE_REFUSED) {
         lane->stats.fates_dropped += count;
@@ -143,6 +145,9 @@ static void lane_take_fates(struct lane *lane, const struct native_ack *ack)
     uint64_t first = ack->fates_first;
     uint8_t fate;
     uint64_t count;
+    if (first > lane->fate_next) {
+        lane_take_run(lane, LANE_FATE_EARLIER, lane->fate_next, lane_least(first, end));
+    }
     while (first < end && native_fate_next(&fates, &fate, &count)) {
         lane_take_run(lane, fate, first, lane_least(first + count, end));
         first += count;
@@ -154,11 +159,12 @@ static void lane_take_fates(struct lane *lane, const struct native_ack *ack)
 
 /* --------------------------------------------------------------------------------------- ACK */
 
-/* Nothing that was never sent is received or durable, and no fate that is waited for is missing. */
+/* Nothing that was never sent is received or durable, and no fate that is waited for is missing, but
+ * those that an earlier process confirmed: they were durable when the session began. */
 static bool ack_is_possible(const struct lane *lane, const struct native_ack *ack)
 {
     if (ack->durable >= lane->new_next || ack->received >= lane->new_next) { return false; }
-    return ack->fates_first <= lane->fate_next;
+    return ack->fates_first <= lane_most(lane->fate_next, lane->session.durable + 1);
 }
 
 static void lane_take_credit(struct lane *lane, const struct native_ack *ack)
@@ -252,6 +258,26 @@ static void lane_loss_timer(struct lane *lane)
     }
 }
 
+/* An appliance that named packets and still does not have their record lost it: from there on
+ * nothing else would ever move. Not before several PINGs said so. */
+static void lane_doubt_oldest(struct lane *lane)
+{
+    const uint64_t sequence = lane->received_next;
+    if (lane->session.ping_wait_ns < LANE_PING_WAIT_NS_MAX) { return; }
+    if (sequence >= lane->new_next) { return; }
+    if (*lane_state_of(lane, sequence) != LANE_RECORD_SENT) { return; }
+    lane_release_assembly(lane, lane_slot_of(lane, sequence));
+    lane_make_due(lane, sequence);
+}
+
+static void lane_ask(struct lane *lane)
+{
+    struct lane_session *const session = &lane->session;
+    lane_doubt_oldest(lane);
+    session->ping_due = true;
+    session->ping_wait_ns = lane_least(2 * session->ping_wait_ns, LANE_PING_WAIT_NS_MAX);
+}
+
 void lane_session_timer(struct lane *lane)
 {
     if (lane_silence_ns(lane) <= lane->now_ns) {
@@ -261,11 +287,7 @@ void lane_session_timer(struct lane *lane)
     }
     lane_loss_timer(lane);
     lane_path_timer(lane);
-    if (lane_ping_ns(lane) <= lane->now_ns) {
-        struct lane_session *const session = &lane->session;
-        session->ping_due = true;
-        session->ping_wait_ns = lane_least(2 * session->ping_wait_ns, LANE_PING_WAIT_NS_MAX);
-    }
+    if (lane_ping_ns(lane) <= lane->now_ns) { lane_ask(lane); }
     if (lane_keep_open_ns(lane) <= lane->now_ns) { lane->session.ping_due = true; }
 }
 

@@ -144,6 +144,7 @@ static void lane_begin_session(struct lane *lane, const struct native_accept *ac
 {
     lane->session = (struct lane_session){
         .id = accept->session,
+        .durable = accept->durable,
         .heard_ns = lane->now_ns,
         .sent_ns = lane->now_ns,
         .flight_began_ns = lane->now_ns,
@@ -204,6 +205,8 @@ void lane_take_accept(struct lane *lane, const struct native_accept *accept)
     handshake->opened = true;
     lane->stats.opens++;
     lane_post_opened(lane, accept);
+    /* Fates of records that need not be sent come by ACK: ask for it. */
+    lane->session.ping_due = lane->fate_next < lane_least(accept->next, lane->next_sequence);
     lane_close_if_done(lane);
 }
 
@@ -218,6 +221,7 @@ static void lane_take_redirect(struct lane *lane, const struct native_reject *re
         .source_port = reject->source_port,
         .target_port = reject->target_port,
         .code = reject->partition,
+        .detail = lane->handshake.redirects_in_row,
     };
     lane_post(lane, &event);
 }
@@ -420,7 +424,7 @@ static size_t lane_encode_close(struct lane *lane, uint8_t *room, size_t capacit
     const struct native_close close = {
         .reason = NATIVE_CLOSE_DONE,
         .number = lane->session.next_packet++,
-        .sequence = lane->next_sequence,
+        .sequence = lane->new_next,
         .confirmed = lane->durable,
     };
     return native_encode_close(room, capacity_bytes, lane->session.id, &close);

@@ -113,6 +113,7 @@ struct lane_handshake {
 struct lane_session {
     uint64_t id; /* 0: none */
     uint64_t next_packet;
+    uint64_t durable;  /* as ACCEPT said */
     uint64_t ack_next; /* one above the highest ack number seen */
     uint64_t heard_ns;
     uint64_t sent_ns;

@@ -6,7 +6,6 @@ enum {
     RETRY_BUSY_MS = 500,
     RETRY_FULL_MS = 5000,
     RETRY_DRAINING_MS = 1000,
-    RETRY_OVERLOADED_MS = 100,
 };
 
 /* ------------------------------------------------------------------------------------ answers */
@@ -125,7 +124,7 @@ static bool open_is_valid(const struct native_open *open)
     if (memcmp(&open->producer, &none, sizeof none) == 0) { return false; }
     if (open->datagram_bytes < NATIVE_DATAGRAM_BYTES_BASE) { return false; }
     if (open->durable != NATIVE_UNKNOWN && open->durable > NATIVE_SEQUENCE_MAX) { return false; }
-    if (open->oldest_held == NATIVE_UNKNOWN) { return true; }
+    if (open->oldest_held == NATIVE_UNKNOWN) { return open->durable != NATIVE_SEQUENCE_MAX; }
     return open->oldest_held > 0 && open->oldest_held <= NATIVE_SEQUENCE_MAX;
 }
 
@@ -200,6 +199,24 @@ static struct resume resume_of(const struct native_open *open, uint64_t next)
     return out;
 }
 
+/* Told before, and not taken in: the ACCEPT that said so was lost, or the appliance restarted between.
+ * A producer that has it confirms these with its first DATA. */
+static void resume_lost_before(const struct sessions *sessions, uint32_t lane, uint64_t durable,
+                               struct resume *out)
+{
+    struct lane_fate_walk walk = {0};
+    struct lane_fates run;
+    uint64_t first = sessions->lanes[lane].state.confirmed + 1;
+    while (first <= durable && lane_fates_next_appended(sessions->table, lane, &walk, &run)) {
+        const uint64_t last = first + run.count - 1;
+        if (run.fate == NATIVE_LOST) {
+            if (out->lost_first == 0 || first < out->lost_first) { out->lost_first = first; }
+            if (last > out->lost_last) { out->lost_last = last < durable ? last : durable; }
+        }
+        first = last + 1;
+    }
+}
+
 static void begin_session(const struct opening *opening, const struct resume *resume)
 {
     struct sessions *const sessions = opening->sessions;
@@ -211,8 +228,10 @@ static void begin_session(const struct opening *opening, const struct resume *re
     session->port = (uint8_t)opening->input->port;
     session->heard_ns = opening->input->received.mono_ns;
     session->nonce = opening->nonce;
-    session->lost_first = resume->lost_first;
-    session->lost_last = resume->lost_last;
+    if (resume->lost_first != 0) {
+        if (session->lost_first == 0) { session->lost_first = resume->lost_first; }
+        session->lost_last = resume->lost_last;
+    }
     session->window = (struct packet_window){0};
     session->ack_number = 0;
     session->largest_received_ns = session->heard_ns;
@@ -244,6 +263,7 @@ static void note_in_log(const struct opening *opening, const struct resume *resu
                   resume->lost_first);
     }
     session->state = SESSION_OPENING;
+    session->unsettled = true;
 }
 
 static void open_known(struct opening *opening)
@@ -264,6 +284,14 @@ static void open_known(struct opening *opening)
         }
         return;
     }
+    if (session->state == SESSION_OPENING && open->epoch == lane->state.epoch &&
+        session->path.peer_address == opening->path->peer_address) {
+        session->nonce =
+            opening->nonce; /* asks again while the disk is behind: ACCEPT goes there */
+        session->path = *opening->path;
+        session->port = (uint8_t)opening->input->port;
+        return;
+    }
     if (!may_take_over(opening)) {
         sessions_count(sessions, STATS_native_takeovers_refused, 1);
         note_post(sessions->options.notes, NOTE_LANE_BUSY, STATUS_BUSY, opening->path->peer_address,
@@ -272,12 +300,13 @@ static void open_known(struct opening *opening)
         return;
     }
 
-    const struct resume resume = resume_of(open, session->next_sequence);
+    struct resume resume = resume_of(open, session->next_sequence);
     if (resume.skip > UINT32_MAX) {
         refuse(opening, NATIVE_REJECT_INVALID, session->next_sequence, 0);
         return;
     }
-    const bool durable_first = open->epoch > lane->state.epoch || resume.skip > 0;
+    const bool durable_first =
+        open->epoch > lane->state.epoch || resume.skip > 0 || session->unsettled;
     /* Records on their way to the open commit come before what this OPEN does: the producer asks
      * again. */
     const bool between = lane->state.last_sequence + 1 != session->next_sequence;
@@ -288,7 +317,10 @@ static void open_known(struct opening *opening)
         return;
     }
     if (open->durable != NATIVE_UNKNOWN) {
-        lane_fates_confirm(sessions->table, opening->lane, open->durable);
+        resume_lost_before(sessions, opening->lane, open->durable, &resume);
+        const uint64_t lost_first = resume.lost_first;
+        lane_fates_confirm(sessions->table, opening->lane,
+                           lost_first != 0 ? lost_first - 1 : open->durable);
     }
     begin_session(opening, &resume);
     if (durable_first) {
@@ -333,6 +365,7 @@ static void open_new(struct opening *opening, const struct lane_key *key)
     struct session *const session = &sessions->items[opening->lane];
     session->next_sequence = first;
     session->import_pending = false;
+    session->lost_first = session->lost_last = 0;
     const struct resume nothing = {0, 0, 0};
     begin_session(opening, &nothing);
     note_in_log(opening, &nothing);

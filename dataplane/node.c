@@ -141,6 +141,7 @@ static enum status create_core(struct node *node, struct core *core, size_t inde
         .ports = ports,
         .buffer_count = buffers,
         .commit_records_max = SEAT_COMMIT_RECORDS_MAX,
+        .lane_pool_runs = SEAT_LANE_POOL_RUNS,
         .listeners = &node->listeners,
         .rules = node->rules,
         .native = node->native.homes != NULL ? &node->native : NULL,

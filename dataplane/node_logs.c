@@ -178,6 +178,7 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
             .worker_count = config->workers.count,
             .report = {.found = on_found, .context = NULL},
             .lane_report = {.found = on_lanes_found, .context = NULL},
+            .wall_ms = clock_now().wall_ms,
             .remember_ns =
                 config_has_protocol(config, CONFIG_PROTOCOL_NATIVE) ? config->lanes.remember_ns : 0,
             .stats_page = open_stats_page,

@@ -104,7 +104,7 @@ static void fill_slots(const struct partitions *partitions,
         slot->nonce = resume->predecessor_nonce;
         slot->durable_number = resume->next_commit_number - 1;
         slot->open_segment_number = 0;
-        slot->lane_floor = i < options->worker_count ? resume->lane_floor : 0;
+        slot->lane_floor = resume->lane_floor;
         slot->why = STATUS_OK;
         slot->state = i < options->worker_count ? ROOT_LOG_OPEN : ROOT_LOG_ORPHAN;
     }
@@ -175,8 +175,9 @@ static enum status open_stats(struct partitions *partitions,
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/* A lane clock never goes back nor jumps (sessions.h): the youngest lane says where it stands. */
-static int64_t forget_before_ms(const struct partitions *partitions, uint64_t remember_ns)
+/* The lane clock never goes back nor jumps (sessions.h): the youngest lane says where it stands.
+ * All workers have the same one, or a lane of one would look old to the others. */
+static int64_t lane_clock_of(const struct partitions *partitions, int64_t wall_ms)
 {
     int64_t youngest_ms = INT64_MIN;
     for (size_t i = 0; i < partitions->count; i++) {
@@ -186,15 +187,23 @@ static int64_t forget_before_ms(const struct partitions *partitions, uint64_t re
             if (active_ms > youngest_ms) { youngest_ms = active_ms; }
         }
     }
+    return youngest_ms != INT64_MIN ? youngest_ms : wall_ms;
+}
+
+static int64_t forget_before_ms(const struct partitions *partitions, uint64_t remember_ns)
+{
     const int64_t remember_ms = (int64_t)(remember_ns / NS_PER_MS);
-    return youngest_ms < INT64_MIN + remember_ms ? INT64_MIN : youngest_ms - remember_ms;
+    const int64_t now_ms = partitions->lane_clock_ms;
+    return now_ms < INT64_MIN + remember_ms ? INT64_MIN : now_ms - remember_ms;
 }
 
 static enum status recover_lanes(struct partitions *partitions,
                                  const struct partitions_options *options)
 {
     struct lane_handover_partition homes[ROOT_PARTITIONS_MAX];
-    if (options->remember_ns == 0) { return STATUS_OK; }
+    if (options->remember_ns == 0) {
+        return STATUS_OK;
+    } /* their floors stay 0: retention goes on */
     for (size_t i = 0; i < partitions->count; i++) {
         struct partition *const item = &partitions->items[i];
         const enum status status = lane_recovery_run(
@@ -205,12 +214,18 @@ static enum status recover_lanes(struct partitions *partitions,
         }
         homes[i] = (struct lane_handover_partition){&item->lanes, i < options->worker_count};
     }
+    partitions->lane_clock_ms = lane_clock_of(partitions, options->wall_ms);
     struct lane_handover done;
     const enum status status = lane_handover_run(
         homes, partitions->count, forget_before_ms(partitions, options->remember_ns), &done);
     if (status != STATUS_OK) {
         log_error("lanes cannot be given their homes: %s", status_text(status));
         return status;
+    }
+    /* What an orphan still has is all in other logs too, or is on its way there: then its segments
+     * stay until a later start finds it done. */
+    for (size_t i = options->worker_count; i < partitions->count && done.moved == 0; i++) {
+        partitions->items[i].resume->lane_floor = 0;
     }
     if (done.moved + done.forgotten > 0) {
         log_notice("%" PRIu64 " lanes moved from partitions without a worker to others, %" PRIu64

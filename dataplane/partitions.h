@@ -36,6 +36,9 @@ struct partition {
 struct partitions {
     struct files files;
     size_t count; /* at least the workers, more when there were more once */
+    /* Where the lane clock of every worker begins: at the node's youngest lane, or, when no lane is
+     * known, at the wall clock. */
+    int64_t lane_clock_ms;
     struct partition items[ROOT_PARTITIONS_MAX];
 };
 
@@ -46,6 +49,7 @@ struct partitions_options {
     size_t worker_count;
     struct recovery_report report;
     struct lane_recovery_report lane_report;
+    int64_t wall_ms;
     uint64_t remember_ns; /* lanes.remember; 0: lanes are left alone (no listener takes them) */
     /* The page of a partition, as an earlier start left it or new; `*survived` tells which. */
     enum status (*stats_page)(void *context, uint32_t partition, struct stats_page **out,

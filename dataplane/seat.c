@@ -7,10 +7,7 @@
 #include "base/endian.h"
 #include "base/logger.h"
 
-enum {
-    IDLE_WATERMARK_NS = 500 * NS_PER_MS,
-    LANE_POOL_RUNS = 65536, /* of fates not confirmed, beyond two a lane */
-};
+enum { IDLE_WATERMARK_NS = 500 * NS_PER_MS };
 
 /* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
  */
@@ -61,14 +58,26 @@ static uint64_t derive(const struct siphash_key *key, uint64_t purpose, uint64_t
     return siphash24(key, bytes_of(bytes, sizeof bytes));
 }
 
+/* Promises that stand are kept, whatever the configuration now says. */
+static uint32_t lanes_max_of(const struct seat_options *options)
+{
+    const size_t known = options->partition->lanes.count;
+    const uint32_t most = options->config->lanes.max;
+    if (known <= most) { return most; }
+    log_warning("part-%04zu: %zu lanes are remembered, above lanes.max (%" PRIu32
+                "): new ones are refused",
+                options->index, known, most);
+    return (uint32_t)known;
+}
+
 static enum status restore_lanes(struct seat *seat, const struct seat_options *options)
 {
     const struct lane_resume_set *const set = &options->partition->lanes;
     const enum status status = lane_table_restore(seat->lanes, set);
     if (status != STATUS_OK) {
-        log_error("part-%04zu: %zu lanes are remembered, and do not fit: raise lanes.max (%" PRIu32
-                  ")",
-                  options->index, set->count, options->config->lanes.max);
+        log_error("part-%04zu: a lane has more fates that its producer has not confirmed than "
+                  "commits of this size hold: put storage.commit.bytes back",
+                  options->index);
     }
     return status;
 }
@@ -77,12 +86,14 @@ static enum status create_lanes(struct seat *seat, const struct seat_options *op
 {
     const size_t entry_bytes = (size_t)config_lanes_bytes(options->config);
     const size_t slice_bytes = entry_bytes / 8;
-    const size_t runs = (entry_bytes - slice_bytes - lane_item_bytes(0)) /
-                        (lane_item_bytes(1) - lane_item_bytes(0));
+    /* An entry holds a lane with all its runs, and beside it the checkpoint's slice, which may be
+     * such a lane too. */
+    const size_t runs =
+        (entry_bytes / 2 - lane_item_bytes(0)) / (lane_item_bytes(1) - lane_item_bytes(0));
     const struct lane_table_options table = {
-        .lanes_max = options->config->lanes.max,
+        .lanes_max = lanes_max_of(options),
         .lane_runs_max = runs < LANE_FATE_RUNS_MAX ? (uint32_t)runs : LANE_FATE_RUNS_MAX,
-        .pool_runs_max = LANE_POOL_RUNS,
+        .pool_runs_max = options->lane_pool_runs,
         .seed = derive(&options->native->key, 1, options->index),
     };
     assert(table.lane_runs_max >= NATIVE_RECORDS_MAX);
@@ -115,6 +126,7 @@ static void fill_native(const struct seat *seat, const struct seat_options *opti
         .takeover_after_ns = config->lanes.takeover_after_ns,
         .session_timeout_ns = config->lanes.session_timeout_ns,
         .remember_ns = config->lanes.remember_ns,
+        .lane_clock_ms = options->native->lane_clock_ms,
         .now = options->now,
     };
     store_le64(out->session_key.bytes, derive(&options->native->key, 2, options->index));
@@ -181,6 +193,7 @@ enum status seat_native_init(struct seat_native *native, const struct config *co
                              const struct partitions *partitions, const uint8_t entropy[64])
 {
     topic_hashes_init(&native->topics, config);
+    native->lane_clock_ms = partitions->lane_clock_ms;
     memcpy(&native->cookie_key, entropy, sizeof native->cookie_key);
     memcpy(&native->key, entropy + sizeof native->cookie_key, sizeof native->key);
     enum status status = lane_homes_create((uint32_t)config->workers.count, &native->homes);

@@ -40,6 +40,7 @@ struct seat_native {
     struct cookie_key cookie_key;
     struct siphash_key key; /* every worker's session and table keys come from it */
     struct lane_homes *homes;
+    int64_t lane_clock_ms; /* struct partitions */
 };
 
 /* `partitions` says where known lanes live. `entropy`: 64 bytes that nobody can guess (the
@@ -60,13 +61,17 @@ struct seat_options {
     const struct worker_port *ports; /* as many as the configuration has */
     size_t buffer_count;             /* frames that the ports' pools hold for this worker */
     size_t commit_records_max;
+    uint32_t lane_pool_runs; /* of fates not confirmed, beyond two a lane */
     const struct listeners *listeners;
     const struct rule_set *rules;
     const struct seat_native *native; /* NULL: no listener speaks it */
     struct instant now;
 };
 
-enum { SEAT_COMMIT_RECORDS_MAX = 65536 }; /* of a node in service */
+enum { /* of a node in service */
+       SEAT_COMMIT_RECORDS_MAX = 65536,
+       SEAT_LANE_POOL_RUNS = 65536,
+};
 
 /* Fills memory of the caller. Says itself (logger.h) what is wrong; then seat_deinit. */
 MUST_CHECK enum status seat_init(struct seat *seat, const struct seat_options *options);

@@ -59,6 +59,7 @@ struct sessions_options {
     uint64_t takeover_after_ns;
     uint64_t session_timeout_ns;
     uint64_t remember_ns;
+    int64_t lane_clock_ms; /* at `now`: not below any lane of the table, the same on all workers */
     struct instant now;
 };
 
@@ -117,13 +118,15 @@ void sessions_fragment_done(struct sessions *sessions, uint16_t fragment);
 /* ------------------------------------------------------------------------------- what became */
 
 /* What a lane's last record is dated by: milliseconds that the appliance ran, beginning where the
- * youngest restored lane stands; no step of a clock makes a lane older (docs/protocol.md, 1). */
+ * node's youngest restored lane stands; no step of a clock makes a lane older (docs/protocol.md,
+ * 1). */
 int64_t sessions_lane_clock_ms(const struct sessions *sessions, struct instant now);
 
 /* What the log is like, for credit and status: once a turn of the timers. */
 struct session_pressure {
     enum status closed_why; /* STATUS_OK: open */
     bool held;              /* no frames are taken, because commits are behind */
+    bool stopping;          /* what was received becomes durable, and nothing more is received */
 };
 void sessions_pressure(struct sessions *sessions, const struct session_pressure *pressure,
                        struct instant now);

@@ -46,6 +46,7 @@ struct session {
     bool told_closed;  /* with the last ACK: credit was 0 */
     bool accept_due;
     bool close_due;
+    bool unsettled;       /* what its last OPEN changed is not durable; outlives the session */
     bool import_pending;  /* came from another partition, and no commit of ours says so yet */
     uint32_t taken_bytes; /* of the open commit `taken_commit` */
     uint32_t active_tick;
@@ -60,6 +61,7 @@ struct session {
     uint32_t ready_next;
     uint32_t waiting_head; /* nodes, by sequence; LANE_NONE: none */
     uint32_t waiting_tail;
+    uint32_t waiting_newest; /* the node that came last, if it still waits */
     uint32_t waiting_count;
     uint16_t fragment; /* being put together */
 
@@ -87,6 +89,7 @@ struct fragment_buffer {
     uint32_t record_bytes;
     uint32_t missing_chunks;
     uint32_t lane;
+    uint64_t progress_ns; /* when the last chunk came that was new */
     bool used;
     bool handed_out; /* its record is on the way to a commit */
     uint64_t chunks[SESSION_FRAGMENT_CHUNKS_MAX / 64];
@@ -120,7 +123,8 @@ struct sessions {
     struct session_queue delayed; /* through list_next/list_previous */
     struct session_queue due;
 
-    uint32_t live_count; /* sessions, OPENING ones too */
+    uint32_t lane_in_hand; /* the worker has not taken all of its datagram's records; LANE_NONE */
+    uint32_t live_count;   /* sessions, OPENING ones too */
     uint64_t session_counter;
 
     /* credit */

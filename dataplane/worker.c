@@ -656,6 +656,17 @@ static void publish_gauges(struct worker *worker)
     stats->buffers_free = buffers;
 }
 
+static void begin_farewell(struct worker *worker)
+{
+    if (worker->sessions == NULL) {
+        worker->phase = PHASE_DONE;
+        return;
+    }
+    worker->phase = PHASE_FAREWELL;
+    worker->farewell_ns = worker->now.mono_ns;
+    sessions_drain(worker->sessions);
+}
+
 static void advance_phase(struct worker *worker)
 {
     if (worker->phase == PHASE_RUNNING &&
@@ -669,9 +680,7 @@ static void advance_phase(struct worker *worker)
     }
     const bool closed = core_log_closed_why(worker->log) != STATUS_OK;
     if (worker->phase == PHASE_FINISHING && core_log_is_finished(worker->log)) {
-        worker->phase = worker->sessions != NULL ? PHASE_FAREWELL : PHASE_DONE;
-        worker->farewell_ns = worker->now.mono_ns;
-        if (worker->sessions != NULL) { sessions_drain(worker->sessions); }
+        begin_farewell(worker);
     }
     if (worker->phase == PHASE_FAREWELL &&
         (sessions_are_drained(worker->sessions) ||
@@ -681,7 +690,7 @@ static void advance_phase(struct worker *worker)
     /* A log that refuses writes cannot be finished: the records stay unacknowledged, and counted.
      */
     if (closed && (worker->phase == PHASE_DRAINING || worker->phase == PHASE_FINISHING)) {
-        worker->phase = PHASE_DONE;
+        begin_farewell(worker);
     }
 }
 
@@ -690,6 +699,7 @@ static void sessions_tick(struct worker *worker)
     const struct session_pressure pressure = {
         .closed_why = core_log_closed_why(worker->log),
         .held = worker->commit.full,
+        .stopping = worker->phase != PHASE_RUNNING,
     };
     sessions_pressure(worker->sessions, &pressure, worker->now);
     if (worker->phase == PHASE_RUNNING) { sessions_timers(worker->sessions, worker->now); }
@@ -807,6 +817,7 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
         .takeover_after_ns = native->takeover_after_ns,
         .session_timeout_ns = native->session_timeout_ns,
         .remember_ns = native->remember_ns,
+        .lane_clock_ms = native->lane_clock_ms,
         .now = native->now,
     };
     worker->journal = native->journal;

@@ -58,6 +58,7 @@ struct worker_native {
     uint64_t takeover_after_ns;
     uint64_t session_timeout_ns;
     uint64_t remember_ns;
+    int64_t lane_clock_ms; /* at `now` */
     struct instant now;
 };
 

@@ -64,6 +64,7 @@ class Appliance {
     uint32_t reject_code = NATIVE_REJECT_OVERLOADED;
     uint32_t retry_after_ms = 0;
     size_t keep_ahead_records = 2000;
+    bool lose_assembly = false; // once, though its fragments were named received
     bool speaks_version_1 = true;
 
     uint64_t epoch = 0;
@@ -412,6 +413,10 @@ class Appliance {
         for (size_t at = data.fragment_offset; at < data.fragment_offset + data.payload.len_bytes;
              at += 1024) {
             assembly_have_.insert(at / 1024);
+        }
+        if (lose_assembly && assembly_have_.size() == 3) {
+            lose_assembly = false;
+            assembly_have_.clear();
         }
         if (assembly_have_.size() < (assembly_.size() + 1023) / 1024) { return true; }
         CheckRecord(next_, bytes_of(assembly_.data(), assembly_.size()));

@@ -580,6 +580,8 @@ void sim_disk_calm(struct sim_disk *disk)
     disk->create_refusal = STATUS_OK;
     disk->bad_range.name[0] = '\0';
     disk->held = false;
+    disk->power_cut_armed = false;
+    disk->power_off = false;
     for (size_t i = 0; i < disk->flight_count; i++) {
         disk->flights[i].swallowed = false;
         disk->flights[i].due_ns = disk->now_ns;

@@ -15,6 +15,7 @@ struct log_visit {
     void *context;
     uint32_t partition;
     const char *topic;
+    uint64_t *unreadable; /* NULL: the first one ends the visit */
 };
 
 static enum status visit_batch(const struct log_visit *log, struct bytes batch)
@@ -58,7 +59,13 @@ static enum status read_partition(const struct log_visit *log, size_t topic)
             reader_find_offset(log->reader, topic, log->partition, offset, &location);
         /* The newest offsets can be skipped ones, which nobody wrote. */
         if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
-        if (status == STATUS_OK) { status = read_batch(log, &location); }
+        if (status == STATUS_OK) {
+            status = read_batch(log, &location);
+            if (status == STATUS_CORRUPT && log->unreadable != NULL) {
+                (*log->unreadable)++;
+                status = STATUS_OK;
+            }
+        }
         if (status != STATUS_OK) { return status; }
         assert(location.next_offset > offset);
         offset = location.next_offset;
@@ -66,9 +73,8 @@ static enum status read_partition(const struct log_visit *log, size_t topic)
     return STATUS_OK;
 }
 
-enum status sim_log_read(struct files files, sim_log_on_record *visit, void *context)
+static enum status read_log(struct files files, struct log_visit log)
 {
-    struct log_visit log = {.visit = visit, .context = context};
     enum status status = reader_create_over(files, "/nonexistent", INDEX_CACHE_BYTES, &log.reader);
     if (status != STATUS_OK) { return status; }
     (void)reader_refresh(log.reader, NS_PER_S);
@@ -83,4 +89,17 @@ enum status sim_log_read(struct files files, sim_log_on_record *visit, void *con
     }
     reader_destroy(log.reader);
     return status;
+}
+
+enum status sim_log_read(struct files files, sim_log_on_record *visit, void *context)
+{
+    return read_log(files, (struct log_visit){.visit = visit, .context = context});
+}
+
+enum status sim_log_read_around(struct files files, sim_log_on_record *visit, void *context,
+                                uint64_t *out_unreadable)
+{
+    *out_unreadable = 0;
+    return read_log(files, (struct log_visit){
+                               .visit = visit, .context = context, .unreadable = out_unreadable});
 }

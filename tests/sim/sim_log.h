@@ -21,4 +21,8 @@ typedef void sim_log_on_record(void *context, uint32_t partition, const char *to
 /* STATUS_CORRUPT, STATUS_IO, STATUS_NOT_FOUND: what the high watermark promises cannot be read. */
 MUST_CHECK enum status sim_log_read(struct files files, sim_log_on_record *visit, void *context);
 
+/* The same around batches whose bytes do not hold: what a disk that lost durable data may leave. */
+MUST_CHECK enum status sim_log_read_around(struct files files, sim_log_on_record *visit,
+                                           void *context, uint64_t *out_unreadable);
+
 END_C_DECLS

@@ -66,6 +66,7 @@ struct sim_node {
     struct partitions partitions;
     struct segment_supply *supply;
     struct retention *retention;
+    struct seat_native native; /* homes NULL: no listener speaks the native protocol */
     struct sim_seat seats[SIM_NODE_WORKERS_MAX];
     size_t seat_count;
     uint64_t supply_ns; /* when the helper comes round next */
@@ -112,6 +113,12 @@ struct sim_node_settings sim_node_defaults(uint64_t seed)
         .receive_max = 256,
         .turn_ns = 10 * NS_PER_US,
         .idle_ns = 500 * NS_PER_US,
+        .lanes_max = 64,
+        .lane_pool_runs = 4096,
+        .lanes_remember_ns = UINT64_C(7) * 86400 * NS_PER_S,
+        .lanes_takeover_after_ns = UINT64_C(3) * NS_PER_S,
+        .lanes_session_timeout_ns = UINT64_C(30) * NS_PER_S,
+        .lanes_max_record_bytes = 8 * 1024,
     };
 }
 
@@ -160,9 +167,16 @@ static void fill_config(struct sim_node *node)
     config->storage.commit_bytes = settings->commit_bytes;
     config->storage.commit_linger_ns = settings->commit_linger_ns;
     config->storage.commits_in_flight = settings->commits_in_flight;
-    config->storage.ring_bytes = RING_COMMITS * settings->commit_bytes;
+    config->storage.ring_bytes =
+        RING_COMMITS * (settings->commit_bytes + config_lanes_bytes(config));
     config->storage.retain_bytes = settings->retain_bytes;
     config->storage.retain_age_ns = settings->retain_age_ns;
+    if (!config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) { return; }
+    config->lanes.max = settings->lanes_max;
+    config->lanes.remember_ns = settings->lanes_remember_ns;
+    config->lanes.takeover_after_ns = settings->lanes_takeover_after_ns;
+    config->lanes.session_timeout_ns = settings->lanes_session_timeout_ns;
+    config->lanes.max_record_bytes = settings->lanes_max_record_bytes;
 }
 
 /* --------------------------------------------------------------------------------------- pages */
@@ -246,6 +260,7 @@ static enum status recover(struct sim_node *node, struct instant now)
         .worker_count = node->config.workers.count,
         .report = {on_found, node},
         .lane_report = {on_lanes_found, node},
+        .wall_ms = now.wall_ms,
         .remember_ns = node->config.lanes.remember_ns,
         .stats_page = open_stats_page,
         .fresh_id = fresh_id,
@@ -272,7 +287,17 @@ static enum status make_supply(struct sim_node *node, struct instant now)
     return STATUS_OK;
 }
 
-static enum status make_seat(struct sim_node *node, size_t index)
+static enum status make_native(struct sim_node *node)
+{
+    uint8_t secret[64];
+    if (!config_has_protocol(&node->config, CONFIG_PROTOCOL_NATIVE)) { return STATUS_OK; }
+    for (size_t at = 0; at < sizeof secret; at += 8) {
+        store_le64(secret + at, sim_random_next(&node->random));
+    }
+    return seat_native_init(&node->native, &node->config, &node->partitions, secret);
+}
+
+static enum status make_seat(struct sim_node *node, size_t index, struct instant now)
 {
     const struct sim_node_settings *const settings = &node->settings;
     struct sim_seat *const seat = &node->seats[index];
@@ -286,7 +311,7 @@ static enum status make_seat(struct sim_node *node, size_t index)
                      node->root->incarnation, ring_bytes);
 
     seat->packets = sim_packets_create(settings->buffer_count);
-    const struct worker_port port = {sim_packets_port(seat->packets), &settings->interface};
+    const struct worker_port port = {sim_packets_port(seat->packets), &settings->interface, NULL};
     const struct seat_options options = {
         .config = &node->config,
         .index = index,
@@ -298,8 +323,11 @@ static enum status make_seat(struct sim_node *node, size_t index)
         .ports = &port,
         .buffer_count = settings->buffer_count,
         .commit_records_max = settings->commit_records_max,
+        .lane_pool_runs = settings->lane_pool_runs,
         .listeners = &node->listeners,
         .rules = settings->rules != NULL ? settings->rules : node->own_rules,
+        .native = node->native.homes != NULL ? &node->native : NULL,
+        .now = now,
     };
     return seat_init(&seat->seat, &options);
 }
@@ -313,6 +341,7 @@ static void take_down(struct sim_node *node)
         mapped_file_close(&seat->ring);
     }
     node->seat_count = 0;
+    seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
     node->retention = NULL;
@@ -334,9 +363,10 @@ enum status sim_node_restart(struct sim_node *node, size_t workers, struct insta
     node->root->state = ROOT_STATE_RUNNING;
     node->root->worker_count = (uint32_t)workers;
     status = make_supply(node, now);
+    if (status == STATUS_OK) { status = make_native(node); }
     for (size_t i = 0; status == STATUS_OK && i < workers; i++) {
         node->seat_count = i + 1;
-        status = make_seat(node, i);
+        status = make_seat(node, i, now);
     }
     if (status != STATUS_OK) {
         take_down(node);
@@ -382,6 +412,15 @@ void sim_node_receive(struct sim_node *node, const struct sim_datagram *datagram
 }
 
 uint64_t sim_node_missed(const struct sim_node *node) { return node->missed; }
+
+size_t sim_node_frames_held(const struct sim_node *node)
+{
+    size_t held = 0;
+    for (size_t i = 0; i < node->seat_count; i++) {
+        held += sim_packets_out(node->seats[i].packets);
+    }
+    return held;
+}
 
 static void sent_push(struct sim_node *node, const struct sim_datagram *datagram)
 {
@@ -585,8 +624,15 @@ void sim_node_close(struct sim_node *node)
         all_durable = all_durable && node->stats[i]->records_in_flight == 0;
     }
     if (all_durable) { node->root->state = ROOT_STATE_STOPPED; }
-    drain(node); /* of a log that closed, writes may still be out */
+    /* Of a log that closed, writes may still be out: they are left to their fate, as by a process
+     * that exits. The drain is for their memory, and runs ahead of time. */
+    struct sim_disk *const after = sim_disk_after_crash(node->disk, sim_random_next(&node->random));
+    struct kept_pages *const kept = keep_pages(node);
+    drain(node);
     take_down(node);
+    give_back_pages(node, kept);
+    sim_disk_destroy(node->disk);
+    node->disk = after;
 }
 
 /* --------------------------------------------------------------------------------- life cycle */

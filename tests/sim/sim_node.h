@@ -58,8 +58,15 @@ struct sim_node_settings {
     size_t receive_max;     /* frames that a queue holds: what comes then is missed */
     uint64_t retain_bytes;  /* 0: no limit */
     uint64_t retain_age_ns; /* 0: no limit */
-    uint64_t turn_ns;       /* a turn that did something takes this long */
-    uint64_t idle_ns;       /* a worker that found nothing turns again after this long */
+    /* For listeners of the native protocol (docs/configuration.md, lanes). */
+    uint32_t lanes_max;
+    uint32_t lane_pool_runs;
+    uint64_t lanes_remember_ns;
+    uint64_t lanes_takeover_after_ns;
+    uint64_t lanes_session_timeout_ns;
+    uint64_t lanes_max_record_bytes;
+    uint64_t turn_ns; /* a turn that did something takes this long */
+    uint64_t idle_ns; /* a worker that found nothing turns again after this long */
 };
 
 /* Small and quick: one listener for lines on 5140, one topic "events", segments of 256 KiB, commits
@@ -90,6 +97,8 @@ uint64_t sim_node_next_ns(const struct sim_node *node);
 /* A datagram reaches the port; down or with a full queue, it is missed. Its bytes are copied. */
 void sim_node_receive(struct sim_node *node, const struct sim_datagram *datagram);
 uint64_t sim_node_missed(const struct sim_node *node);
+/* Frames that its workers hold, received or reserved: 0 at rest. */
+size_t sim_node_frames_held(const struct sim_node *node);
 /* The next datagram that it sent; false: none. Its bytes live until the next call. */
 bool sim_node_sent(struct sim_node *node, struct sim_datagram *out);
 /* The worker that a flow comes to. */
@@ -112,7 +121,7 @@ bool sim_node_is_done(const struct sim_node *node);
 /* Takes down what is done. */
 void sim_node_close(struct sim_node *node);
 
-/* For faults; another one after each crash. */
+/* For faults; another one after each crash or close. */
 struct sim_disk *sim_node_disk(struct sim_node *node);
 const struct root_page *sim_node_root(const struct sim_node *node);
 /* Of the last start; NULL beyond them. Outlives a crash that keeps the pages. */
