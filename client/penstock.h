@@ -85,7 +85,9 @@ PENSTOCK_API const char *penstock_version(void);
  *                    start in nanoseconds; or file:PATH: id, last epoch and the lanes that were
  * ever begun are kept in that file, mode 0600, made when it does not exist. A new epoch is on the
  * disk before it is used. Without the key: a new random id, and nothing to resume. Two producers at
- * a time must not have the same id: the one that starts later fences the other. lanes 8 how many
+ * a time must not have the same id: the one that starts later fences the other. producer.epoch
+ * (time) of an id in hexadecimal: for a program that keeps its epochs itself, each above the last.
+ * lanes 8 how many
  * lanes, 1 .. 256. With fewer lanes than before, keys move. topic              (none)      of
  * messages that name none. Without: the appliance's rules decide. on.lane.unknown    fail fail |
  * begin. The appliance does not know a lane that this id had begun before: its memory of it is
@@ -130,7 +132,9 @@ struct penstock_lane_start {
     uint64_t durable;     /* known as durable so far; 0: none; PENSTOCK_UNKNOWN. What the appliance
                              has lost of it is told as PENSTOCK_EVENT_ACKNOWLEDGED_LOSS */
     uint64_t oldest_held; /* the oldest that can still be sent; PENSTOCK_UNKNOWN: go on wherever the
-                             appliance is. 1 with durable unknown: all of them can */
+                             appliance is. Known, with durable unknown: all from this one on can,
+                             and the next record is the one behind those that the appliance says are
+                             durable; what it had received beyond is not sent twice */
     bool begin;           /* the lane may be new to the appliance */
 };
 
@@ -292,7 +296,9 @@ PENSTOCK_API uint64_t penstock_flush(struct penstock_producer *producer, int tim
 /* Opens a lane without waiting for a record, and learns the sequence that its next record will
  * have: a program that can read its records again skips the ones before. Only where nothing was
  * sent to the lane yet by this producer. Of those before `next_sequence` the appliance has received
- * all; what became of them was told to those who sent them, or is told to nobody.
+ * all (and with penstock_config_set_lane, durable unknown, they are durable: a program that can
+ * read its records again wants that, for a crash of the appliance can take what is only received);
+ * what became of them was told to those who sent them, or is told to nobody.
  *
  * Returns  OK, TIMED_OUT, FAILED, INVALID (no such lane) */
 PENSTOCK_API enum penstock_result penstock_lane_resume(struct penstock_producer *producer,

@@ -97,6 +97,8 @@ static bool open_identity(struct penstock_producer *producer, char *error, size_
         status = identity_load(id + sizeof file - 1, &producer->identity);
     } else {
         status = identity_parse(id, &producer->identity);
+        const uint64_t epoch = setting(producer, PRODUCER_CONFIG_PRODUCER_EPOCH);
+        if (epoch > 0) { producer->identity.epoch = epoch; }
     }
     if (status == STATUS_OK) { return true; }
     producer_config_say(error, error_bytes, "producer.id: '%s': %s", id == NULL ? "random" : id,
@@ -155,6 +157,7 @@ static enum status create_lane(struct penstock_producer *producer, struct produc
         .epoch = producer->identity.epoch,
         .durable = start.durable,
         .oldest_held = start.oldest_held,
+        .from_durable = start.durable == PENSTOCK_UNKNOWN && start.oldest_held != PENSTOCK_UNKNOWN,
         .begin = start.begin,
         .records_max = lane_records_of(producer),
         .datagram_bytes_max = (uint32_t)setting(producer, PRODUCER_CONFIG_DATAGRAM_BYTES),

@@ -30,6 +30,7 @@ struct key {
 static const struct key keys[PRODUCER_CONFIG_KEY_COUNT] = {
     [PRODUCER_CONFIG_SERVERS] = {"servers", KIND_TEXT, NULL, 0, 0, {NULL}},
     [PRODUCER_CONFIG_PRODUCER_ID] = {"producer.id", KIND_TEXT, NULL, 0, 0, {NULL}},
+    [PRODUCER_CONFIG_PRODUCER_EPOCH] = {"producer.epoch", KIND_NUMBER, NULL, 1, UINT64_MAX, {NULL}},
     [PRODUCER_CONFIG_LANES] = {"lanes", KIND_NUMBER, "8", 1, PENSTOCK_LANES_MAX, {NULL}},
     [PRODUCER_CONFIG_TOPIC] = {"topic", KIND_TEXT, NULL, 0, 0, {NULL}},
     [PRODUCER_CONFIG_ON_LANE_UNKNOWN] =
