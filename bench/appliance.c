@@ -154,6 +154,7 @@ static enum status create_seat(struct appliance *appliance, const struct node_co
         .ports = &worker_port,
         .buffer_count = packets_buffers_free(worker_port.packets),
         .commit_records_max = SEAT_COMMIT_RECORDS_MAX,
+        .lane_pool_runs = SEAT_LANE_POOL_RUNS,
         .listeners = &appliance->listeners,
         .rules = config->rules,
         .native = appliance->native.homes != NULL ? &appliance->native : NULL,

@@ -203,7 +203,15 @@ static enum status part_run(struct contestants *all, struct side *side, const st
     const enum status status = core_run(appliance_ingest, &run);
     if (status != STATUS_OK) { return status; }
     if (run.timed_out) {
-        log_error("what was fed did not become durable, or not acknowledged");
+        log_error("what was fed did not become durable, or not acknowledged: %llu frames fed, %llu "
+                  "received, %llu records in, %llu in flight, %llu held back",
+                  (unsigned long long)(run.frames_fed + run.flood_fed),
+                  (unsigned long long)(stats->counters[STATS_frames_received] -
+                                       delta[STATS_frames_received]),
+                  (unsigned long long)(stats->counters[STATS_records_in] - delta[STATS_records_in]),
+                  (unsigned long long)stats->records_in_flight,
+                  (unsigned long long)(stats->counters[STATS_native_over_share] -
+                                       delta[STATS_native_over_share]));
         return STATUS_IO;
     }
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++) { delta[i] = stats->counters[i] - delta[i]; }
