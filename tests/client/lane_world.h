@@ -32,7 +32,7 @@ struct Options {
     bool close = true;
     bool begin = true;
     bool keep_open = false;
-    bool learn = false; // goes on at whatever ACCEPT says
+    bool learn = false;        // goes on at whatever ACCEPT says
     bool from_durable = false; // goes on behind what is durable
     Faults faults;
     uint64_t faults_end_ns = NEVER;
