@@ -18,7 +18,8 @@ static int by_point(const void *left, const void *right)
 {
     const struct audit_point *const a = left;
     const struct audit_point *const b = right;
-    return (a->sequence > b->sequence) - (a->sequence < b->sequence);
+    if (a->sequence != b->sequence) { return a->sequence > b->sequence ? 1 : -1; }
+    return (a->hash > b->hash) - (a->hash < b->hash);
 }
 
 static int by_piece(const void *left, const void *right)
@@ -164,11 +165,9 @@ static void judge_neighbours(struct audit *audit, const struct audit_lane *lane,
 /* ----------------------------------------------------------------------------------------- hashes
  */
 
-/* H(sequence), as the log says it where an item ends. */
-static bool point_at(const struct audit_lane *lane, uint64_t sequence, uint64_t *out)
+/* The first point that is not below `sequence`. */
+static size_t point_place(const struct audit_lane *lane, uint64_t sequence)
 {
-    *out = 0;
-    if (sequence == 0) { return true; }
     size_t low = 0;
     size_t high = lane->point_count;
     while (low < high) {
@@ -179,9 +178,7 @@ static bool point_at(const struct audit_lane *lane, uint64_t sequence, uint64_t 
             high = middle;
         }
     }
-    if (low == lane->point_count || lane->points[low].sequence != sequence) { return false; }
-    *out = lane->points[low].hash;
-    return true;
+    return low;
 }
 
 static const struct audit_mark *mark_at(const struct audit_lane *lane, uint64_t sequence)
@@ -200,15 +197,31 @@ static const struct audit_mark *mark_at(const struct audit_lane *lane, uint64_t 
     return &lane->marks[low];
 }
 
-/* H(sequence), also in the middle of a commit. False: the log does not say. */
-static bool hash_at(const struct audit_lane *lane, uint64_t sequence, uint64_t *out)
+/* What H(sequence) may be, one after the other: where items end the log says it, and more than once
+ * for a lane that was forgotten and began again. `at` is 0 for the first. */
+static bool point_next(const struct audit_lane *lane, uint64_t sequence, size_t *at, uint64_t *out)
 {
-    if (point_at(lane, sequence, out)) { return true; }
+    const size_t begin = point_place(lane, sequence);
+    if (begin + *at < lane->point_count && lane->points[begin + *at].sequence == sequence) {
+        *out = lane->points[begin + *at].hash;
+        ++*at;
+        return true;
+    }
+    if (sequence != 0 || *at > 0) { return false; }
+    *out = 0; /* H(0) */
+    ++*at;
+    return true;
+}
+
+/* The same, also in the middle of a commit. */
+static bool hash_next(const struct audit_lane *lane, uint64_t sequence, size_t *at, uint64_t *out)
+{
+    size_t first = 0;
+    if (point_next(lane, sequence, &first, out)) { return point_next(lane, sequence, at, out); }
     const struct audit_mark *const mark = mark_at(lane, sequence);
-    uint64_t before;
     if (mark == NULL || !mark->known) { return false; }
-    if (!point_at(lane, lane->pieces[mark->piece].first - 1, &before)) { return false; }
-    *out = audit_fold_apply(mark->fold, before);
+    if (!point_next(lane, lane->pieces[mark->piece].first - 1, at, out)) { return false; }
+    *out = audit_fold_apply(mark->fold, *out);
     return true;
 }
 
@@ -216,15 +229,19 @@ static bool hash_at(const struct audit_lane *lane, uint64_t sequence, uint64_t *
 static void judge_records(struct audit *audit, const struct audit_lane *lane,
                           const struct audit_piece *piece)
 {
+    size_t at = 0;
     uint64_t before;
     if (!piece->has_records) {
         tell_piece(audit, lane, AUDIT_PLACE, piece);
         return;
     }
     if (!piece->in_order) { tell_piece(audit, lane, AUDIT_ORDER, piece); }
-    if (!point_at(lane, piece->first - 1, &before)) { return; } /* expired: nothing to start from */
-    if (audit_fold_apply(piece->fold, before) == piece->hash) { return; }
-    tell_piece(audit, lane, AUDIT_RECORDS, piece);
+    while (point_next(lane, piece->first - 1, &at, &before)) {
+        if (audit_fold_apply(piece->fold, before) == piece->hash) { return; }
+    }
+    if (at > 0) {
+        tell_piece(audit, lane, AUDIT_RECORDS, piece);
+    } /* else: what was before expired */
 }
 
 static uint64_t power_of_factor(uint64_t exponent)
@@ -265,28 +282,41 @@ static uint64_t hashed_count(const struct audit_lane *lane, struct chain *chain,
     return count;
 }
 
+/* Known where the log says one hash only. */
+static void chain_begin(const struct audit_lane *lane, const struct audit_receipt *receipt,
+                        struct chain *chain)
+{
+    size_t at = 0;
+    uint64_t other;
+    chain->known = hash_next(lane, receipt->first - 1, &at, &chain->distance);
+    while (chain->known && hash_next(lane, receipt->first - 1, &at, &other)) {
+        chain->known = other == chain->distance;
+    }
+    chain->verified = receipt->first - 1;
+}
+
 static void judge_receipt(struct audit *audit, const struct audit_lane *lane, struct chain *chain,
                           const struct audit_receipt *receipt)
 {
-    uint64_t hash;
-    if (!receipt->chained) {
-        chain->known = hash_at(lane, receipt->first - 1, &chain->distance);
-        chain->verified = receipt->first - 1;
-    }
+    if (!receipt->chained) { chain_begin(lane, receipt, chain); }
     chain->distance *= power_of_factor(hashed_count(lane, chain, receipt->first, receipt->last));
-    if (!hash_at(lane, receipt->last, &hash)) { return; }
-    if (!chain->known || hash != receipt->hash + chain->distance) {
-        if (chain->known) {
-            const struct audit_finding finding = {.kind = AUDIT_RECEIPT,
-                                                  .lane = lane->number,
-                                                  .first = chain->verified + 1,
-                                                  .last = receipt->last};
-            audit_tell(audit, &finding);
-        }
+    size_t at = 0;
+    uint64_t hash;
+    bool same = false;
+    while (!same && hash_next(lane, receipt->last, &at, &hash)) {
+        same = chain->known && hash == receipt->hash + chain->distance;
+    }
+    if (at == 0) { return; } /* the log does not say */
+    if (same) {
+        audit->proven += receipt->last - chain->verified;
+    } else {
+        const struct audit_finding finding = {.kind = AUDIT_RECEIPT,
+                                              .lane = lane->number,
+                                              .first = chain->verified + 1,
+                                              .last = receipt->last};
+        if (chain->known) { audit_tell(audit, &finding); }
         chain->known = true;
         chain->distance = hash - receipt->hash;
-    } else {
-        audit->proven += receipt->last - chain->verified;
     }
     chain->verified = receipt->last;
 }

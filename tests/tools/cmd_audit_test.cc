@@ -614,14 +614,15 @@ TEST_F(CmdAudit, FollowsALaneToAnotherPartition)
 
 TEST_F(CmdAudit, StartsAnewBehindALaneThatWasForgotten)
 {
-    log_.Commit(Records(0, 20));
+    log_.Commit(Records(100, 130)); // told to an earlier ledger
     for (uint32_t lane : {0, 1}) {
         log_.State(lane, LANE_FORGOTTEN);
         log_.lanes[lane] = {};
     }
     Both(Records(0, 20));
+    Both(Records(20, 40));
 
-    EXPECT_EQ(Findings(), "");
+    EXPECT_EQ(Findings(40), "");
 }
 
 TEST_F(CmdAudit, ReadsAroundWhatCannotBeReadAndTellsIt)
