@@ -365,6 +365,17 @@ TEST_F(CmdAudit, CountsDroppedAndLostRecordsAndTheHashOverThem)
     EXPECT_EQ(Findings(60), "");
 }
 
+TEST_F(CmdAudit, WaitsForACommitsEndWhereTheHashInsideItIsNotKnown)
+{
+    std::vector<Record> records = Records(0, 40);
+    for (size_t i : {3, 4, 10, 25}) { records[i].fate = NATIVE_DROPPED; }
+    log_.Commit(records);
+    ledger_.Acknowledge({records.begin(), records.begin() + 20});
+    ledger_.Acknowledge({records.begin() + 20, records.end()});
+
+    EXPECT_EQ(Findings(40), "");
+}
+
 TEST_F(CmdAudit, GoesOnBehindRecordsWithoutAReceipt)
 {
     const std::vector<Record> missed = Records(20, 33);
@@ -610,6 +621,22 @@ TEST_F(CmdAudit, FollowsALaneToAnotherPartition)
     EXPECT_NE(run.out.find("lane 0, sequences 1..10: acknowledged, and not in the log"),
               std::string::npos)
         << run.out;
+}
+
+TEST_F(CmdAudit, TakesNoHoleForExpiredBecauseTheLaneMovedToALogWhoseBeginningIs)
+{
+    BuildThree([](auto, auto) {});
+    LaneLog second;
+    second.lanes = log_.lanes;
+    second.State(0, LANE_IMPORTED);
+    second.State(1, LANE_IMPORTED);
+    second.Roll();
+    second.Commit(Records(60, 80));
+    ledger_.Acknowledge(Records(60, 80));
+    second.Save(storage_, 1);
+    ASSERT_EQ(unlink((storage_ + "/" + SegmentName(1, 1)).c_str()), 0);
+
+    EXPECT_EQ(Findings(), "missing 0 11..20\nmissing 1 11..20\n");
 }
 
 TEST_F(CmdAudit, StartsAnewBehindALaneThatWasForgotten)

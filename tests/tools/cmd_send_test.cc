@@ -257,6 +257,17 @@ TEST_F(CmdSend, GoesOnFromTheStartWhereNoCheckpointWasWritten)
     EXPECT_EQ(StoredCount(), 96U);
 }
 
+TEST_F(CmdSend, MeetsABadLineAgainWhenItIsResumed)
+{
+    const std::string input = Input("{}\n{}\n{bad\n{}\n");
+    Resume(input, {"--format", "ndjson"}, 65);
+
+    EXPECT_EQ(Resume(input, {"--format", "ndjson"}, 65).at("durable_before"), 2);
+
+    EXPECT_NE(errors_.find("input:3: "), std::string::npos) << errors_;
+    EXPECT_EQ(StoredCount(), 2U);
+}
+
 TEST_F(CmdSend, RefusesToResumeWithAnotherInputOrOtherOptions)
 {
     const std::string input = Input("x\n");
