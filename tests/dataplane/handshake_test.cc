@@ -321,14 +321,13 @@ TEST_F(Handshake, ANewEpochIsDurableBeforeItsAcceptThoughOlderCommitsOfTheLaneAr
     EXPECT_EQ(successor.accept_.durable, 1U);
 }
 
-TEST_F(Handshake, AnOpenThatTimedOutBeforeItWasDurableIsNotAcceptedSoonerTheNextTime)
+TEST_F(Handshake, AnOpenIsNotAcceptedBeforeItIsDurableHoweverLongThatTakesAndHoweverOftenItComes)
 {
     Start();
     sim_disk_hold(native_rig_disk(world_->Rig()), true);
     Producer producer = At(kHere);
     EXPECT_EQ(producer.Open(20 * kMs), 0);
-    world_->Run(options_.session_timeout_ns + kSecond, 10 * kMs);
-    EXPECT_EQ(native_rig_stats(world_->Rig(), 0)->sessions_live, 0U);
+    world_->Run(2 * options_.session_timeout_ns, 10 * kMs);
 
     EXPECT_EQ(producer.Open(200 * kMs), 0); // its begin is still not durable
 

@@ -62,6 +62,7 @@ struct native_rig_options native_rig_defaults(void)
         .commit_linger_ns = 2 * NS_PER_MS,
         .commits_in_flight = 8,
         .commit_records_max = 4096,
+        .lane_pool_runs = 65536,
         .buffer_count = 1024,
     };
 }
@@ -210,7 +211,7 @@ static void make_seat(struct native_rig *rig, size_t index)
         .ports = &port,
         .buffer_count = rig->options.buffer_count,
         .commit_records_max = rig->options.commit_records_max,
-        .lane_pool_runs = 65536,
+        .lane_pool_runs = rig->options.lane_pool_runs,
         .listeners = &rig->listeners,
         .rules = rig->options.rules != NULL ? rig->options.rules : rig->own_rules,
         .native = &rig->native,
@@ -307,7 +308,7 @@ static void drain(struct native_rig *rig)
         sim_disk_advance(rig->disk, rig->now.mono_ns);
         (void)segment_supply_work(rig->supply, rig->now.mono_ns);
     }
-    assert(!"a calm disk brings everything home");
+    assert(false && "a calm disk brings everything home");
 }
 
 void native_rig_crash(struct native_rig *rig)

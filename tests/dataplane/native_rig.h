@@ -41,6 +41,7 @@ struct native_rig_options {
     uint64_t commit_linger_ns;
     uint32_t commits_in_flight;
     size_t commit_records_max;
+    uint32_t lane_pool_runs;
     size_t buffer_count;
     bool steering_known;          /* REDIRECT can name a source port */
     const struct rule_set *rules; /* of native_rig_rules; NULL: its own */

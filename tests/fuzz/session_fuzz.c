@@ -387,6 +387,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len_bytes)
     options.segment_bytes = 256 * 1024;
     options.max_record_bytes = 8 * 1024;
     options.commit_records_max = 1024;
+    options.lane_pool_runs = 1200; /* the pool is scarce too */
     options.buffer_count = 512;
     options.rules = rules;
 
