@@ -177,6 +177,12 @@ void Model::DiskPutBack()
     for (Sent &sent : sent_) { sent.at_risk = sent.told; }
 }
 
+void Model::CommitsWereFenced()
+{
+    if (!put_back_) { Violate("C5: recovery found rot, and no disk was put back"); }
+    rotten_ = true; /* torn when the older disk was taken out, durable by what the pages say */
+}
+
 void Model::OpenedAgain(uint32_t number)
 {
     for (auto &[sequence, all] : lanes_[number].by_sequence) {
@@ -335,7 +341,7 @@ void Model::CheckLog(struct files files)
     uint64_t unreadable;
     const enum status status = sim_log_read_around(files, visit, &records, &unreadable);
     if (unreadable > 0 && !put_back_) { Violate("C5: batches in the log do not hold"); }
-    rotten_ = unreadable > 0; /* a commit that was torn when the older disk was taken out */
+    rotten_ |= unreadable > 0;
     if (status != STATUS_OK) { Violate("C5: the log cannot be read: %s", status_text(status)); }
     for (const LogRecord &record : records) { JudgeRecord(record); }
     JudgeOrder(found_);

@@ -82,6 +82,8 @@ class Model {
     // Whether a lane's are is known once its producer has opened it again.
     void DiskPutBack();
     void OpenedAgain(uint32_t lane);
+    // Recovery fenced commits off: their records are gone, and only operators are told.
+    void CommitsWereFenced();
     void LanesMayBeForgotten() { forgetful_ = true; }
     void LaneMayBeTaken(uint32_t lane) { lanes_[lane].taken = true; }
     bool LanesMayBeLost() const { return put_back_ || forgetful_; }

@@ -213,7 +213,9 @@ void World::StartNode()
     if (Has(kPowerCutAtStart) && !peace_ && OneIn(2)) {
         sim_disk_cut_power_after(sim_node_disk(node_), Between(0, 12));
     }
+    const uint64_t fenced = sim_node_found(node_, RECOVERY_FENCED);
     if (TryToStart() && !sim_disk_power_is_off(sim_node_disk(node_))) {
+        fenced_ += sim_node_found(node_, RECOVERY_FENCED) - fenced;
         MakeDiskBad();
         return;
     }
@@ -952,7 +954,7 @@ void World::CheckEnd()
 {
     struct sim_disk *const disk = sim_node_disk(node_);
     const struct files files = sim_disk_files(disk);
-    model_.CheckLog(files);
+    if (fenced_ > 0) { model_.CommitsWereFenced(); }
     std::vector<lane_resume_set> sets(sim_node_partition_count(node_));
     std::vector<const lane_resume_set *> pointers;
     for (size_t i = 0; i < sets.size(); i++) {
@@ -977,6 +979,8 @@ void World::CheckEnd()
         }
         pointers.push_back(&sets[i]);
     }
+    model_.CheckLog(
+        files); /* recovered: what a log left unsealed that was closed at the end is read */
     model_.CheckLanes(pointers);
     for (lane_resume_set &set : sets) { lane_resume_set_deinit(&set); }
 }

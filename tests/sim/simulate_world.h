@@ -184,6 +184,7 @@ class World {
     size_t workers_ = 1;
     size_t workers_max_ = 1;
     std::unique_ptr<DiskImage> image_;
+    uint64_t fenced_ = 0; // commits, by recoveries that no power cut ended
     uint64_t steps_ = 0;
     Tally tally_ = {};
     uint8_t room_[65536];
