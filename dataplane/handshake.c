@@ -282,6 +282,14 @@ static void open_known(struct opening *opening)
         }
         return;
     }
+    if (session->state == SESSION_OPENING && open->epoch == lane->state.epoch &&
+        session->path.peer_address == opening->path->peer_address) {
+        session->nonce =
+            opening->nonce; /* asks again while the disk is behind: ACCEPT goes there */
+        session->path = *opening->path;
+        session->port = (uint8_t)opening->input->port;
+        return;
+    }
     if (!may_take_over(opening)) {
         sessions_count(sessions, STATS_native_takeovers_refused, 1);
         note_post(sessions->options.notes, NOTE_LANE_BUSY, STATUS_BUSY, opening->path->peer_address,

@@ -104,7 +104,7 @@ static void fill_slots(const struct partitions *partitions,
         slot->nonce = resume->predecessor_nonce;
         slot->durable_number = resume->next_commit_number - 1;
         slot->open_segment_number = 0;
-        slot->lane_floor = i < options->worker_count ? resume->lane_floor : 0;
+        slot->lane_floor = resume->lane_floor;
         slot->why = STATUS_OK;
         slot->state = i < options->worker_count ? ROOT_LOG_OPEN : ROOT_LOG_ORPHAN;
     }
@@ -201,7 +201,9 @@ static enum status recover_lanes(struct partitions *partitions,
                                  const struct partitions_options *options)
 {
     struct lane_handover_partition homes[ROOT_PARTITIONS_MAX];
-    if (options->remember_ns == 0) { return STATUS_OK; }
+    if (options->remember_ns == 0) {
+        return STATUS_OK;
+    } /* their floors stay 0: retention goes on */
     for (size_t i = 0; i < partitions->count; i++) {
         struct partition *const item = &partitions->items[i];
         const enum status status = lane_recovery_run(
@@ -219,6 +221,11 @@ static enum status recover_lanes(struct partitions *partitions,
     if (status != STATUS_OK) {
         log_error("lanes cannot be given their homes: %s", status_text(status));
         return status;
+    }
+    /* What an orphan still has is all in other logs too, or is on its way there: then its segments
+     * stay until a later start finds it done. */
+    for (size_t i = options->worker_count; i < partitions->count && done.moved == 0; i++) {
+        partitions->items[i].resume->lane_floor = 0;
     }
     if (done.moved + done.forgotten > 0) {
         log_notice("%" PRIu64 " lanes moved from partitions without a worker to others, %" PRIu64

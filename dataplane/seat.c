@@ -58,14 +58,26 @@ static uint64_t derive(const struct siphash_key *key, uint64_t purpose, uint64_t
     return siphash24(key, bytes_of(bytes, sizeof bytes));
 }
 
+/* Promises that stand are kept, whatever the configuration now says. */
+static uint32_t lanes_max_of(const struct seat_options *options)
+{
+    const size_t known = options->partition->lanes.count;
+    const uint32_t most = options->config->lanes.max;
+    if (known <= most) { return most; }
+    log_warning("part-%04zu: %zu lanes are remembered, above lanes.max (%" PRIu32
+                "): new ones are refused",
+                options->index, known, most);
+    return (uint32_t)known;
+}
+
 static enum status restore_lanes(struct seat *seat, const struct seat_options *options)
 {
     const struct lane_resume_set *const set = &options->partition->lanes;
     const enum status status = lane_table_restore(seat->lanes, set);
     if (status != STATUS_OK) {
-        log_error("part-%04zu: %zu lanes are remembered, and do not fit: raise lanes.max (%" PRIu32
-                  ")",
-                  options->index, set->count, options->config->lanes.max);
+        log_error("part-%04zu: a lane has more fates that its producer has not confirmed than "
+                  "commits of this size hold: put storage.commit.bytes back",
+                  options->index);
     }
     return status;
 }
@@ -79,7 +91,7 @@ static enum status create_lanes(struct seat *seat, const struct seat_options *op
     const size_t runs =
         (entry_bytes / 2 - lane_item_bytes(0)) / (lane_item_bytes(1) - lane_item_bytes(0));
     const struct lane_table_options table = {
-        .lanes_max = options->config->lanes.max,
+        .lanes_max = lanes_max_of(options),
         .lane_runs_max = runs < LANE_FATE_RUNS_MAX ? (uint32_t)runs : LANE_FATE_RUNS_MAX,
         .pool_runs_max = options->lane_pool_runs,
         .seed = derive(&options->native->key, 1, options->index),

@@ -230,8 +230,19 @@ void sessions_fragment_done(struct sessions *sessions, uint16_t fragment)
     buffer->used = false;
 }
 
+/* A record that nobody goes on with gives its buffer to another one. Its fragments were named as
+ * received: the session ends, so that its producer opens again and sends them all. */
+static bool fragment_reclaim(struct sessions *sessions, const struct fragment_buffer *buffer,
+                             uint64_t now_ns)
+{
+    if (buffer->handed_out) { return false; }
+    if (now_ns - buffer->progress_ns < sessions->options.takeover_after_ns) { return false; }
+    session_end(sessions, buffer->lane);
+    return !buffer->used;
+}
+
 static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, uint32_t lane,
-                                                   uint32_t record_bytes)
+                                                   uint32_t record_bytes, uint64_t now_ns)
 {
     struct session *const session = &sessions->items[lane];
     if (session->fragment != SESSION_FRAGMENT_NONE) {
@@ -240,10 +251,11 @@ static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, ui
     }
     for (uint16_t i = 0; i < SESSION_FRAGMENTS_MAX; i++) {
         struct fragment_buffer *const buffer = &sessions->fragments[i];
-        if (buffer->used) { continue; }
+        if (buffer->used && !fragment_reclaim(sessions, buffer, now_ns)) { continue; }
         buffer->used = true;
         buffer->handed_out = false;
         buffer->lane = lane;
+        buffer->progress_ns = now_ns;
         buffer->record_bytes = record_bytes;
         buffer->missing_chunks =
             (record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
@@ -434,13 +446,15 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
         return SESSION_RECORDS;
     }
 
-    struct fragment_buffer *const buffer = fragment_buffer_for(sessions, lane, data->record_bytes);
+    struct fragment_buffer *const buffer =
+        fragment_buffer_for(sessions, lane, data->record_bytes, input->received.mono_ns);
     if (buffer == NULL || !share_allows(sessions, session, data->payload.len_bytes)) {
         sessions_count(sessions, STATS_native_over_share, 1);
         return SESSION_DONE;
     }
     (void)packet_arrived(sessions, lane, data->packet_number, input);
     lane_is_active(sessions, session);
+    buffer->progress_ns = input->received.mono_ns;
     fragment_put(buffer, data);
     if (buffer->missing_chunks > 0) { return SESSION_DONE; }
 
@@ -497,6 +511,7 @@ static enum session_result receive_in_session(struct sessions *sessions,
         return SESSION_DONE;
     }
     session->heard_ns = input->received.mono_ns;
+    session->lost_first = session->lost_last = 0; /* the ACCEPT that said so arrived */
     session->path = *path;
     session->port = (uint8_t)input->port;
     if (datagram->type == NATIVE_CLOSE) {
@@ -631,10 +646,15 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
         for (size_t i = 0; i < count; i++) {
             struct session *const session = &sessions->items[lanes[i]];
-            session->import_pending = false;
-            if (session->state == SESSION_OPENING) {
+            const struct lane *const lane = &sessions->lanes[lanes[i]];
+            /* Nothing comes behind an OPEN or an import before it is durable: once nothing of the
+             * lane is under way, it is. */
+            if (lane->open_item == LANE_NONE && lane->in_flight == 0) {
+                session->import_pending = false;
+                session->accept_due = session->accept_due || session->state == SESSION_OPENING;
+            }
+            if (session->state == SESSION_OPENING && session->accept_due) {
                 session->state = SESSION_LIVE;
-                session->accept_due = true;
             }
             if (session->state == SESSION_LIVE) { session_tell_now(sessions, lanes[i]); }
         }

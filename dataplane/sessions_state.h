@@ -82,6 +82,7 @@ struct fragment_buffer {
     uint8_t *at;
     uint32_t record_bytes;
     uint32_t missing_chunks;
+    uint64_t progress_ns; /* its newest fragment came */
     uint32_t lane;
     bool used;
     bool handed_out; /* its record is on the way to a commit */

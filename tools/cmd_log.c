@@ -10,6 +10,7 @@
 
 #include "storage/segment_footer.h"
 #include "storage/segment_scan.h"
+#include "tools/lane_json.h"
 #include "tools/log_verify.h"
 #include "tools/segment_paths.h"
 
@@ -74,6 +75,9 @@ static json_t *entry_json(struct bytes commit, const struct entry *entry)
         }
         json_object_set_new(out, "topics", topics);
     }
+    if (entry->type == ENTRY_LANES && holds) {
+        json_object_set_new(out, "lanes", lane_json_of_entry(bytes));
+    }
     return out;
 }
 
@@ -88,10 +92,11 @@ static json_t *commit_json(const struct scanned_commit *commit)
         json_array_append_new(entries, entry_json(commit->bytes, &entry));
     }
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:o}", "number", (json_int_t)header->number,
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:o}", "number", (json_int_t)header->number,
         "position", (json_int_t)commit->position, "bytes", (json_int_t)header->length_bytes,
         "records", (json_int_t)records, "durable_number", (json_int_t)header->durable_number,
-        "wall_ms", (json_int_t)header->wall_ms, "footer", (header->flags & COMMIT_FLAG_FOOTER) != 0,
+        "wall_ms", (json_int_t)header->wall_ms, "lane_checkpoint",
+        (json_int_t)header->lane_checkpoint, "footer", (header->flags & COMMIT_FLAG_FOOTER) != 0,
         "watermark", (header->flags & COMMIT_FLAG_WATERMARK) != 0, "entries", entries);
 }
 
@@ -178,6 +183,7 @@ static void commit_print(const json_t *commit)
                    field(entry, "base_offset") + field(entry, "records") - 1, field(entry, "bytes"),
                    holds ? "" : "  DAMAGED");
         }
+        if (field(entry, "type") == ENTRY_LANES) { lane_json_print(entry); }
         size_t j;
         const json_t *topic;
         json_array_foreach(json_object_get(entry, "topics"), j, topic)

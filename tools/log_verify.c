@@ -5,6 +5,7 @@
 
 #include "storage/segment_footer.h"
 #include "storage/segment_scan.h"
+#include "wire/lane_format.h"
 #include "wire/record_batch.h"
 
 struct pass {
@@ -108,6 +109,59 @@ static void check_footer(struct pass *pass, const struct scanned_commit *commit)
     }
 }
 
+/* Where a run says that its records went: offsets that this commit gave. */
+static bool run_has_its_place(const struct scanned_commit *commit, const struct lane_run *run)
+{
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        if (entry.type != ENTRY_RECORDS || entry.topic != run->topic) { continue; }
+        if (run->base_offset < entry.base_offset) { continue; }
+        const uint64_t index = run->base_offset - entry.base_offset;
+        if (index <= entry.record_count && run->count <= entry.record_count - index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *lane_fault(const struct scanned_commit *commit, const struct lane_item *item)
+{
+    const bool whole = (item->flags & (LANE_CHECKPOINT | LANE_IMPORTED)) != 0;
+    if (item->state.confirmed > item->state.last_sequence) { return "lane confirms too much"; }
+    if (whole && item->first_sequence != item->state.confirmed + 1) {
+        return "lane without all its fates";
+    }
+    for (uint32_t i = 0; i < item->run_count; i++) {
+        const struct lane_run run = lane_item_run(item, i);
+        if (whole || run.fate != NATIVE_STORED) {
+            if (run.topic != LOG_NO_TOPIC) { return "lane's fate with a place"; }
+        } else if (!run_has_its_place(commit, &run)) {
+            return "lane's records are not in this commit";
+        }
+    }
+    return NULL;
+}
+
+static void check_lanes(struct pass *pass, const struct scanned_commit *commit,
+                        const struct entry *entry)
+{
+    const uint64_t begin = commit->position + entry->position;
+    struct bytes items;
+    struct lane_item item;
+    if (entry_bytes(commit->bytes, entry, &items) != STATUS_OK) { return; } /* told already */
+    enum status status;
+    while ((status = lane_item_decode(&items, &item)) == STATUS_OK) {
+        const char *const fault = lane_fault(commit, &item);
+        if (fault != NULL) { damage_tell(pass, begin, begin + entry->length_bytes, fault); }
+    }
+    if (status != STATUS_NOT_FOUND) {
+        damage_tell(pass, begin, begin + entry->length_bytes, "lanes");
+    }
+    if (commit->header.lane_checkpoint == 0) {
+        damage_tell(pass, commit->position, begin, "lanes, and no commit from which they count");
+    }
+}
+
 static void check_commit(struct pass *pass, const struct scanned_commit *commit)
 {
     if (pass->pending && commit->header.durable_number >= pass->pending_number) {
@@ -117,9 +171,14 @@ static void check_commit(struct pass *pass, const struct scanned_commit *commit)
     pass->out->commits++;
     pass->next_number = commit->header.number + 1;
     pass->footer_last = (commit->header.flags & COMMIT_FLAG_FOOTER) != 0;
+    if (commit->header.lane_checkpoint > commit->header.number) {
+        damage_tell(pass, commit->position, commit->position + LOG_BLOCK_BYTES,
+                    "lanes count from a later commit");
+    }
     for (uint32_t i = 0; i < commit->header.entry_count; i++) {
         const struct entry entry = entry_decode(commit->bytes, i);
         if (entry.type == ENTRY_RECORDS) { check_records(pass, commit, &entry); }
+        if (entry.type == ENTRY_LANES) { check_lanes(pass, commit, &entry); }
     }
     if ((commit->header.flags & COMMIT_FLAG_FOOTER) != 0) { check_footer(pass, commit); }
 }

@@ -1,9 +1,10 @@
 /* log_verify.h - checks everything that a segment says, and says what does not hold, and where.
  *
  * Purpose  That a segment lies under its own name and continues one that is there, that its file is
- * as long as it says, every byte under a checksum, the batches' inner checksums and records, the
- * chain of commits, the footer's index against what is there, and that no topic's offsets go back
- *          from segment to segment.
+ *          as long as it says, every byte under a checksum, the batches' inner checksums and
+ *          records, the lanes' fates and where they say that records went, the chain of commits,
+ *          the footer's index against what is there, and that no topic's offsets go back from
+ *          segment to segment.
  * Owns     Nothing. Threads: one at a time. */
 #pragma once
 

@@ -686,6 +686,16 @@ INSTANTIATE_TEST_SUITE_P(Absurd, HostileAck,
                                          Ranges{{3, 3}, {5, 5}, {1, 1}},   // without an order
                                          Ranges{{1, 2}, {4, 9}}));         // a lie at the end
 
+TEST(LossAck, OfTheNextNumberIsRefusedThoughItsSlotHeldAnAckedOne)
+{
+    Space space(4);
+    space.SendRun(0, 3, 0, 0);
+    ASSERT_EQ(space.Ack({{0, 3}}, RTT), STATUS_OK);
+
+    EXPECT_EQ(space.Ack({{4, 4}}, RTT), STATUS_INVALID);
+    EXPECT_EQ(space.Ack({{3, 4}}, RTT), STATUS_INVALID);
+}
+
 TEST(LossAck, MayNameItsRangesFalling)
 {
     Space space = SampledSpace();

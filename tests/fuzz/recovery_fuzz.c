@@ -2,14 +2,16 @@
  *
  * Byte 0 of the input says: bit 0, mend the checksums of headers, commits and trailers first, so
  * that the bytes get behind them; bits 1-2, how many files. The rest is split among the files.
- * Holds if nothing crashes or hangs, a second recovery finds what the first one left, and whatever
- * the reader finds lies where it says. */
+ * Holds if nothing crashes or hangs, a second recovery finds what the first one left, the fates of
+ * every lane are those of exactly the sequences that are not confirmed, and whatever the reader
+ * finds lies where it says. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
 #include "base/endian.h"
+#include "storage/lane_recovery.h"
 #include "storage/reader.h"
 #include "storage/recovery.h"
 #include "tests/sim/sim_disk.h"
@@ -118,12 +120,30 @@ static void read_all(struct sim_disk *disk)
     reader_destroy(reader);
 }
 
+static void lanes_recover(struct sim_disk *disk, struct log_resume *resume)
+{
+    struct lane_resume_set lanes = {0};
+    if (lane_recovery_run(sim_disk_files(disk), 0, NULL, resume, &lanes) != STATUS_OK) { abort(); }
+    for (size_t i = 0; i < lanes.count; i++) {
+        const struct lane_resume *const lane = &lanes.lanes[i];
+        uint64_t sequence = lane->state.confirmed;
+        for (size_t run = 0; run < lane->run_count; run++) {
+            if (lane->runs[run].count == 0) { abort(); }
+            sequence += lane->runs[run].count;
+        }
+        if (sequence != lane->state.last_sequence) { abort(); }
+        if (lane_resume_set_find(&lanes, &lane->state.key) != lane) { abort(); }
+    }
+    lane_resume_set_deinit(&lanes);
+}
+
 static void recover_twice(struct sim_disk *disk)
 {
     struct log_resume *const first = calloc(1, sizeof *first);
     struct log_resume *const second = calloc(1, sizeof *second);
     if (first == NULL || second == NULL) { abort(); }
     const enum status status = recovery_run(sim_disk_files(disk), 0, NULL, NULL, first);
+    if (status == STATUS_OK) { lanes_recover(disk, first); }
     if (recovery_run(sim_disk_files(disk), 0, NULL, NULL, second) == STATUS_OK &&
         status == STATUS_OK) {
         if (second->topic_count < first->topic_count) { abort(); }

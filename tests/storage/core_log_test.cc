@@ -276,6 +276,28 @@ TEST(CoreLog, RollsAndSealsWithAFooterThatHasTheSegmentsIndex)
     EXPECT_EQ(rig.Counter(STATS_segments_sealed), walk.segments.size() - 1);
 }
 
+TEST(CoreLog, AFooterListsEveryBatchOfItsSegmentAtItsOffsetAndPlace)
+{
+    LogRig rig;
+    for (int i = 0; i < 40; i++) { rig.MustWrite(2, 8000); }
+    rig.Settle();
+    rig.Turns(10);
+
+    const LogWalk walk = rig.Walk();
+    std::vector<FoundEntry> stored;
+    for (const FoundCommit &commit : walk.segments.at(1).commits) {
+        stored.insert(stored.end(), commit.records.begin(), commit.records.end());
+    }
+    const auto &index = walk.segments.at(1).commits.back().index;
+    ASSERT_EQ(index.size(), stored.size());
+    for (size_t i = 0; i < index.size(); i++) {
+        const FoundEntry listed = {index[i].topic,  index[i].base_offset,   index[i].record_count,
+                                   index[i].crc32c, index[i].commit_number, index[i].position};
+        EXPECT_EQ(listed, stored[i]) << i;
+        EXPECT_EQ(listed.position, stored[i].position) << i;
+    }
+}
+
 TEST(CoreLog, TheLiveIndexOfASealedSegmentEqualsItsFooter)
 {
     LogRig rig;

@@ -91,6 +91,20 @@ TEST_F(LaneRecovery, PutsLanesTogetherOverSegments)
     EXPECT_EQ(findings_, std::vector<Finding>{});
 }
 
+TEST_F(LaneRecovery, TheNextStartFindsTheSameByTheFooterOfThisOne)
+{
+    log_.OpenSegment();
+    log_.Lanes({LaneItem(1, 0, 1, {{S, 3}})}).Commit({{0, 1}});
+    Recover();
+    lane_resume_set_deinit(&lanes_);
+    *resume_ = {};
+
+    Recover();
+
+    EXPECT_EQ(resume_->lane_checkpoint, 1U);
+    ExpectLane(1, 3, {{S, 3}});
+}
+
 TEST_F(LaneRecovery, ReadsNothingBeforeTheCheckpoint)
 {
     log_.OpenSegment();

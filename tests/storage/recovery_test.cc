@@ -490,6 +490,28 @@ TEST(Recovery, DropsASegmentWhosePredecessorIsTorn)
     EXPECT_TRUE(second.findings.empty());
 }
 
+TEST(Recovery, DropsASegmentThatContinuesAnotherCommitOfTheSameNumber)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.InFlight(8).OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit last = log.Commit({{0, 1}});
+    log.OpenSegment();
+    log.Commit({{0, 9}});
+    uint8_t *const at = SegmentBytes(disk, 1) + last.position;
+    struct commit_header header;
+    ASSERT_EQ(commit_header_decode(bytes_of(at, last.length_bytes), &header), STATUS_OK);
+    header.wall_ms++;
+    commit_header_encode(&header, at);
+
+    const Recovered recovered = Recover(disk);
+
+    ASSERT_EQ(recovered.status, STATUS_OK);
+    EXPECT_FALSE(Exists(disk, 2));
+    EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1, 2}));
+}
+
 TEST(Recovery, AbandonsWhatAFailedSegmentHoldsBehindTheCommitThatWasContinued)
 {
     SimDisk disk = MakeDisk();
@@ -940,6 +962,40 @@ TEST(Recovery, EndsTheSameHoweverOftenItIsInterrupted)
         ASSERT_GE(recovered.log->topics[0].next_offset, expected.log->topics[0].next_offset);
         ASSERT_GE(recovered.log->leader_epoch, expected.log->leader_epoch);
         ASSERT_FALSE(Exists(disk, 2)) << "seed " << seed;
+    }
+}
+
+// Commit 2 rots, 3 was in flight, and only 4 says that 2 was durable: a footer of three blocks in
+// the place of 2 takes its witness away. A crash in the midst of the footer must not take what it
+// said.
+TEST(Recovery, RemembersWhatTheCommitUnderItsFooterTestified)
+{
+    SimDisk original = MakeDisk();
+    LogBuilder log(original);
+    for (int i = 0; i < 40; i++) { log.AddTopic(std::to_string(i) + std::string(200, 'x')); }
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit rotten = log.Commit({{0, 4}});
+    const BuiltCommit torn = log.Commit({{0, 5}});
+    log.InFlight(2);
+    const BuiltCommit witness = log.Commit({{0, 6}});
+    uint8_t *const bytes = SegmentBytes(original, 1);
+    bytes[rotten.position + 17] ^= 1;
+    std::memset(bytes + torn.position, 0, torn.length_bytes);
+    SimDisk undisturbed = AfterCrash(original);
+    const Recovered expected = Recover(undisturbed);
+    ASSERT_EQ(expected.log->next_commit_number, 4U) << "2 is gone, 3 is the footer";
+    ASSERT_NE(SegmentBytes(undisturbed, 1)[witness.position], bytes[witness.position]);
+
+    for (uint64_t seed = 0; seed < 64; seed++) {
+        SimDisk disk = AfterCrash(original, seed);
+        sim_disk_cut_power_after(disk.get(), seed % 2); /* the first write or the second: half */
+        Recover(disk);
+        disk = AfterCrash(disk, seed);
+
+        const Recovered recovered = Recover(disk);
+
+        ASSERT_EQ(recovered.log->next_commit_number, 4U) << "seed " << seed;
     }
 }
 

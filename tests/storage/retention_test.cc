@@ -113,6 +113,19 @@ TEST_F(Retention, RemovesTheFileOnlyAfterTheGraceTime)
     EXPECT_EQ(Files().count(2), 1U);
 }
 
+TEST_F(Retention, KeepsTheSegmentsThatLanesAreRecoveredFrom)
+{
+    Make(1, 0);
+    rig_.root->partitions[LogRig::kPartition].lane_floor = 3;
+
+    EXPECT_EQ(Run(), 2U);
+    EXPECT_EQ(slot_->first_segment_number, 3U);
+    rig_.root->partitions[LogRig::kPartition].lane_floor = 4;
+
+    EXPECT_EQ(Run(), 1U);
+    EXPECT_EQ(slot_->first_segment_number, 4U);
+}
+
 TEST_F(Retention, NeverTakesTheNewestSealedSegmentOrTheOpenOne)
 {
     Make(1, 0);

@@ -189,6 +189,48 @@ TEST(SegmentScan, TakesNoCommitThatBelongsElsewhere)
     EXPECT_EQ(scan.Resync(), SCAN_END);
 }
 
+// Gives a commit another header whose checksum holds.
+void Forge(const SimDisk &disk, const BuiltCommit &commit, void (*change)(struct commit_header *))
+{
+    uint8_t *const at = SegmentBytes(disk, commit.segment) + commit.position;
+    struct commit_header header;
+    ASSERT_EQ(commit_header_decode(bytes_of(at, commit.length_bytes), &header), STATUS_OK);
+    change(&header);
+    commit_header_encode(&header, at);
+}
+
+TEST(SegmentScan, TakesNoCommitOfAnEarlierUseOfItsBlocks)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 1}});
+    Forge(disk, log.Commit({{0, 1}}),
+          [](struct commit_header *header) { header->nonce = LogBuilder::NonceOf(9); });
+
+    Scan scan(disk);
+
+    EXPECT_EQ(scan.Next(), SCAN_COMMIT);
+    EXPECT_EQ(scan.Next(), SCAN_BAD);
+    EXPECT_EQ(scan.Resync(), SCAN_END);
+}
+
+TEST(SegmentScan, TakesNoCommitThatFollowsAnotherOne)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 1}});
+    Forge(disk, log.Commit({{0, 1}}),
+          [](struct commit_header *header) { header->previous_crc32c ^= 1; });
+
+    Scan scan(disk);
+
+    EXPECT_EQ(scan.Next(), SCAN_COMMIT);
+    EXPECT_EQ(scan.Next(), SCAN_BAD);
+    EXPECT_FALSE(scan.commit.directory_holds);
+}
+
 TEST(SegmentScan, TakesNothingBehindTheFooterForACommit)
 {
     SimDisk disk = MakeDisk();

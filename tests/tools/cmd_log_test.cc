@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "tests/storage/lane_builder.h"
 #include "tests/storage/log_builder.h"
 #include "tests/storage/temporary_directory.h"
 
@@ -86,6 +87,94 @@ TEST_F(CmdLog, NamesTheExactBytesOfADamagedBatch)
     const std::string range =
         std::to_string(batch.position) + ".." + std::to_string(batch.position + batch.length_bytes);
     EXPECT_NE(output_.find("DAMAGE at bytes " + range), std::string::npos) << output_;
+}
+
+// A lane whose first record went to topic 0 at this offset, and whose second was dropped.
+std::string PlacedLane(uint64_t base_offset)
+{
+    const struct lane_run runs[] = {{1, NATIVE_STORED, 0, base_offset},
+                                    {1, NATIVE_DROPPED, LOG_NO_TOPIC, 0}};
+    struct lane_item item = {};
+    item.state.key = LaneKey(0x1f);
+    item.state.epoch = 4;
+    item.state.last_sequence = 9;
+    item.state.hash = UINT64_MAX;
+    item.first_sequence = 8;
+    item.run_count = 2;
+    std::string out(lane_item_bytes(2), '\0');
+    struct sink sink = sink_into(out.data(), out.size());
+    lane_item_encode(&item, runs, &sink);
+    return out;
+}
+
+TEST_F(CmdLog, VerifiesLanesWhoseRecordsAreInTheirCommit)
+{
+    log_.Lanes({PlacedLane(log_.NextOffset(0) + 1)}).Commit({{0, 2}});
+    log_.Lanes({LaneItem(3, 0, 1, {{NATIVE_STORED, 5}}, LANE_CHECKPOINT)}).Commit({});
+    log_.Seal();
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 0) << output_;
+}
+
+TEST_F(CmdLog, FindsALaneWhoseRecordsAreElsewhere)
+{
+    log_.Lanes({PlacedLane(log_.NextOffset(0) + 2)}).Commit({{0, 2}});
+    log_.Seal();
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 1);
+    EXPECT_NE(output_.find("lane's records are not in this commit"), std::string::npos) << output_;
+}
+
+TEST_F(CmdLog, FindsACheckpointThatLacksFates)
+{
+    log_.Lanes({LaneItem(3, 0, 4, {{NATIVE_STORED, 5}}, LANE_CHECKPOINT)}).Commit({});
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 1);
+    EXPECT_NE(output_.find("lane without all its fates"), std::string::npos) << output_;
+}
+
+TEST_F(CmdLog, FindsALanesEntryThatRotted)
+{
+    const BuiltCommit commit = log_.Lanes({PlacedLane(log_.NextOffset(0))}).Commit({{0, 2}});
+    log_.Seal();
+    const struct entry lanes =
+        entry_decode(bytes_of(SegmentBytes(disk_, 1) + commit.position, commit.length_bytes), 0);
+    SegmentBytes(disk_, 1)[commit.position + lanes.position + 30] ^= 1;
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 1);
+    EXPECT_NE(output_.find("DAMAGE at bytes " + std::to_string(commit.position + lanes.position)),
+              std::string::npos)
+        << output_;
+}
+
+TEST_F(CmdLog, ShowsLanesWithTheirFatesAndPlaces)
+{
+    log_.Lanes({PlacedLane(log_.NextOffset(0))}).Commit({{0, 2}});
+    Save(1);
+
+    ASSERT_EQ(Run({"inspect", storage_.path()}), 0) << output_;
+    EXPECT_NE(output_.find("lane 1f000000000000000000000000000000/7: home 0, epoch 4, "
+                           "confirmed 0, last 9\n"
+                           "      sequences 8..8 stored, topic 0 from offset 7\n"
+                           "      sequences 9..9 dropped\n"),
+              std::string::npos)
+        << output_;
+
+    ASSERT_EQ(Run({"inspect", "--json", storage_.path()}), 0) << output_;
+    json_t *const segments = json_loads(output_.c_str(), 0, nullptr);
+    ASSERT_NE(segments, nullptr);
+    json_t *const commit =
+        json_array_get(json_object_get(json_array_get(segments, 0), "commits"), 2);
+    EXPECT_EQ(json_integer_value(json_object_get(commit, "lane_checkpoint")), 3);
+    json_t *const lane = json_array_get(
+        json_object_get(json_array_get(json_object_get(commit, "entries"), 0), "lanes"), 0);
+    EXPECT_STREQ(json_string_value(json_object_get(lane, "hash")), "ffffffffffffffff");
+    EXPECT_EQ(json_array_size(json_object_get(lane, "fates")), 2U);
+    json_decref(segments);
 }
 
 // Whichever byte is under a checksum, or says something: verify never calls it good. Padding,

@@ -28,7 +28,7 @@ SERVE_STORAGE = {"storage/reader.h"}
 DOORS = [
     ("rte_", ["nic/dpdk_", "tests/nic/", "bench/"]),
     ("hs", ["pipeline/rules", "bench/"], r"^hs(/hs)?\.h$"),
-    ("liburing.h", ["storage/uring_disk.c", "bench/"]),
+    ("liburing.h", ["storage/uring_disk.c", "tests/storage/", "bench/"]),
     ("event2/", ["serve/"]),
     ("yaml.h", ["base/yaml.c"]),
     ("jansson.h", ["tools/", "serve/", "tests/", "bench/"]),

@@ -72,4 +72,16 @@ TEST(CommitRing, CopiesWhatIsThereAndSaysWhenItIsGone)
     EXPECT_EQ(commit_ring_copy(ring.get(), CAPACITY, 0, out.size(), out.data()), STATUS_STALE);
 }
 
+// The copy lands on the ring's own mark and moves it, as a writer does who overtakes a slow reader.
+TEST(CommitRing, SaysThatItIsGoneWhenItsWriterCameByDuringTheCopy)
+{
+    const Ring ring = MakeRing();
+    const uint64_t moved_end = CAPACITY + 1;
+    std::memcpy(commit_ring_data(ring.get()), &moved_end, sizeof moved_end);
+    ring->reserved_end = CAPACITY;
+    uint8_t *const mark = reinterpret_cast<uint8_t *>(&ring->reserved_end);
+
+    EXPECT_EQ(commit_ring_copy(ring.get(), CAPACITY, 0, sizeof moved_end, mark), STATUS_STALE);
+}
+
 } // namespace

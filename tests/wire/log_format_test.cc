@@ -68,6 +68,7 @@ class Commit {
         header.durable_number = 11;
         header.wall_ms = 1700;
         header.position = 8192;
+        header.lane_checkpoint = 9;
         crc = commit_header_encode(&header, bytes);
     }
     // Changes a directory line and mends the commit's checksum.
@@ -154,6 +155,7 @@ TEST(CommitHeader, ComesBackWithItsIdentity)
     EXPECT_EQ(commit.header.number, 12U);
     EXPECT_EQ(commit.header.previous_crc32c, 0x1234U);
     EXPECT_EQ(commit.header.position, 8192U);
+    EXPECT_EQ(commit.header.lane_checkpoint, 9U);
     const struct entry entry = entry_decode(bytes_of(commit.bytes, 4096), 0);
     EXPECT_EQ(entry.base_offset, 50U);
     struct bytes payload;

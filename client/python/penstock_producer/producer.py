@@ -70,12 +70,14 @@ class Delivery:
         self.error: ProducerError | None = None
 
     def done(self) -> bool:
-        return self.fate is not None or self.error is not None
+        return self.fate is not None or self.exception() is not None
 
     def exception(self) -> ProducerError | None:
         if self.error is not None:
             return self.error
-        refused = self.fate is not None and (self.fate >= codec.FIRST_REFUSAL or self.fate == Fate.LOST)
+        if self.fate is None:
+            return self._producer._broken
+        refused = self.fate >= codec.FIRST_REFUSAL or self.fate == Fate.LOST
         return RecordRefused(self.fate) if refused else None
 
     def result(self, timeout: float | None = None) -> int:
@@ -197,6 +199,7 @@ class Producer:
         self._unkeyed_bytes = 0
         self._counts = Statistics()
         self._waiters = 0
+        self._broken: LaneFailed | None = None  # the I/O thread is gone
 
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -351,6 +354,10 @@ class Producer:
             for delivery in deliveries:
                 delivery.callback = None
             self._resolve_failed(failure, deliveries)
+        with self._changed:
+            self._broken = LaneFailed(-1, reason, 0)
+            self._pending_records = self._pending_bytes = 0
+            self._changed.notify_all()
 
     def _turn(self) -> None:
         for channel in self._channels:

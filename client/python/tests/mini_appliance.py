@@ -241,12 +241,16 @@ class MiniAppliance:
     def _accept(self, ask: codec.Open, lane: LaneState, datagram: bytes, address: Address, now: float) -> None:
         expected = lane.next
         lane.epoch = ask.epoch
-        if ask.durable != codec.UNKNOWN and expected <= ask.durable:
-            lane.loss_untold = (expected, ask.durable)
-        if ask.oldest_held != codec.UNKNOWN and expected < ask.oldest_held:
-            for sequence in range(expected, ask.oldest_held):
+        has_lost = ask.durable != codec.UNKNOWN and expected <= ask.durable
+        oldest = ask.oldest_held
+        if oldest == codec.UNKNOWN:
+            oldest = ask.durable + 1 if has_lost else expected
+        if oldest > expected:
+            if has_lost:
+                lane.loss_untold = (expected, ask.durable)
+            for sequence in range(expected, oldest):
                 lane.fates[sequence] = Fate.LOST
-            lane.next = ask.oldest_held
+            lane.next = oldest
             lane.durable = lane.next - 1
         session = Session(next(self._session_numbers), lane, address, datagram, epoch=ask.epoch, last_heard=now)
         session.credit_named = self.settings.credit

@@ -174,7 +174,7 @@ class Sessions(LaneCase):
         host = world.host()
         world.send(host, 10)
         self.settle(world)
-        old = host.lane.session
+        old = host.lane.session.accept.session
         world.appliance.lose_sessions()
         world.send(host, 10)
 
@@ -208,7 +208,7 @@ class Sessions(LaneCase):
         world.run_for(300)
 
         self.assertEqual(host.lane.statistics.sessions, 1)
-        self.assertIn(host.lane.session, world.appliance.sessions)
+        self.assertIn(host.lane.session.accept.session, world.appliance.sessions)
         self.assertLess(host.lane.statistics.pings, 40)
 
     def test_draining_is_waited_out(self):
@@ -251,7 +251,7 @@ class Sessions(LaneCase):
         host = world.host()
         world.send(host, 10)
         self.settle(world)
-        session = host.lane.session
+        session = host.lane.session.accept.session
         ignored = host.lane.statistics.datagrams_ignored
 
         for lie in (
@@ -263,19 +263,19 @@ class Sessions(LaneCase):
             host.lane.receive(lie.encode(), world.now)
 
         self.assertEqual(host.lane.statistics.datagrams_ignored - ignored, 4)
-        self.assertGreater(host.lane.credit, 0)
+        self.assertGreater(host.lane.session.credit, 0)
 
     def test_an_older_ack_does_not_bring_back_its_credit(self):
         world = self.world()
         host = world.host()
         world.send(host, 10)
         self.settle(world)
-        session = host.lane.session
+        session = host.lane.session.accept.session
 
         host.lane.receive(codec.Ack(session, 90, 10, 10, 11, 500, status=1).encode(), world.now)
         host.lane.receive(codec.Ack(session, 89, 10, 10, 11, 9000).encode(), world.now)
 
-        self.assertEqual((host.lane.credit, host.lane.status), (500, 1))
+        self.assertEqual((host.lane.session.credit, host.lane.session.status), (500, 1))
 
 
 class Credit(LaneCase):
@@ -305,7 +305,7 @@ class Credit(LaneCase):
         world = self.world(commit_latency=0.05)
         host = world.host()
         world.send(host, 10)
-        world.run(lambda: host.lane.received == 10)
+        world.run(lambda: is_open(host) and host.lane.session.received == 10)
         world.link.drop = 1.0
         world.run_for(0.1)
         world.link.drop = 0.0
@@ -459,7 +459,7 @@ class PathMtu(LaneCase):
 
         self.settle(world)
 
-        self.assertEqual(host.lane.mtu.proven, 1200)
+        self.assertEqual(host.lane.session.mtu.proven, 1200)
         self.assertEqual(len(host.fates), 210)
 
 

@@ -94,6 +94,20 @@ class Sending(unittest.TestCase):
         self.assertEqual(appliance.values(), [[b"first", b"second"]])
 
 
+class Defects(unittest.TestCase):
+    def test_a_callback_that_raises_ends_the_producer_and_leaves_nobody_waiting(self):
+        def defect(_delivery):
+            raise RuntimeError("of the application")
+
+        quiet, threading.excepthook = threading.excepthook, lambda _: None
+        self.addCleanup(setattr, threading, "excepthook", quiet)
+        with Appliance() as appliance:
+            producer = Producer(appliance.address, lanes=1)
+            deliveries = [producer.send(b"v", on_delivery=defect) for _ in range(50)]
+            self.assertTrue(producer.close(WAIT))
+            self.assertTrue(all(delivery.done() for delivery in deliveries))
+
+
 class NobodyAnswers(unittest.TestCase):
     def test_the_queue_is_bounded_and_close_fails_what_is_pending(self):
         producer = Producer(("127.0.0.1", 9), queue_bytes=5000)
