@@ -146,7 +146,8 @@ void Model::Told(Sent *sent, uint8_t fate)
 {
     Lane &lane = lanes_[sent->lane];
     const bool lost = fate == NATIVE_LOST && put_back_;
-    if (fate == LANE_FATE_EARLIER && sent->told) { return; }
+    /* Whoever held the lane between may have confirmed it, a stranger too. */
+    if (fate == LANE_FATE_EARLIER && (sent->told || lane.taken)) { fate = sent->expected; }
     if (fate != sent->expected && !lost) {
         Violate("C1: lane %u: record %llu has the fate %u, not %u", sent->lane,
                 static_cast<unsigned long long>(sent->sequence), fate, sent->expected);
@@ -166,7 +167,7 @@ void Model::ToldLost(uint32_t lane, uint64_t first, uint64_t count)
     auto &by_sequence = lanes_[lane].by_sequence;
     for (auto at = by_sequence.lower_bound(first);
          at != by_sequence.end() && at->first - first < count; ++at) {
-        for (Sent *const sent : at->second) { sent->may_be_gone = true; }
+        for (Sent *const sent : at->second) { sent->may_be_gone = sent->said_lost = true; }
     }
     lanes_[lane].ambiguous = true;
 }
@@ -305,6 +306,9 @@ void Model::JudgeFates()
         const bool stored = sent.expected == NATIVE_STORED;
         if (stored && sent.told && sent.copies == 0 && !sent.may_be_gone && !sent.at_risk) {
             Violate("C1: %s: told STORED, and not in the log", who.c_str());
+        }
+        if (sent.said_lost && sent.copies > 0 && lanes_[sent.lane].beginnings == 1) {
+            Violate("C5: %s: told lost, and in the log", who.c_str());
         }
         if (!stored && sent.copies > 0) {
             Violate("C1: %s: in the log, with the fate %u", who.c_str(), sent.expected);

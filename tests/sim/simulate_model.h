@@ -48,6 +48,7 @@ struct Sent {
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
     bool at_risk = false;     // … or has not asked yet
+    bool said_lost = false;   // its producer was told that just this is lost
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
 };

@@ -444,7 +444,6 @@ void World::HandleFailure(Producer *producer, const struct lane_event &event)
     if (event.code == NATIVE_REJECT_FENCED && producer->impostor_was_here) {
         tally_.lanes_fenced++;
         producer->fenced = true;
-        model_.LaneMayBeTaken(producer->model);
         return;
     }
     Violate("lane %u: failed with code %u", producer->model, event.code);
@@ -699,6 +698,7 @@ void World::Impersonate(Producer *victim)
     options.keep_open = false;
     options.seed = sim_random_next(&random_);
     victim->impostor_was_here |= options.epoch > victim->options.epoch;
+    model_.LaneMayBeTaken(victim->model);
     trace_->Add(NowNs(), "an impostor opens lane %llu with epoch %llu", victim->model,
                 options.epoch);
     if (lane_create(&options, &impostor_) != STATUS_OK) { abort(); }
