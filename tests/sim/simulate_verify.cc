@@ -77,7 +77,7 @@ uint64_t LastNumberOf(const std::vector<Segment> &segments, size_t index)
 bool IsExplained(const char *what)
 {
     return strcmp(what, "nothing in it can be identified") == 0 ||
-           strcmp(what, "trailer is missing") == 0;
+           strcmp(what, "trailer is missing") == 0 || strcmp(what, "trailer") == 0;
 }
 
 void OnDamage(void *context, const struct log_damage *damage)

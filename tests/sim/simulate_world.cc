@@ -78,7 +78,7 @@ void World::DrawTroubles()
         if (Between(0, 15) < share) { troubles_ |= uint64_t{1} << i; }
     }
     if (!OneIn(6)) { troubles_ &= ~(uint64_t{1} << kDiskPutBack); }
-    if (!OneIn(4)) { troubles_ &= ~(uint64_t{1} << kStranger); }
+    if (!OneIn(2)) { troubles_ &= ~(uint64_t{1} << kStranger); }
     if (!OneIn(3)) { troubles_ &= ~(uint64_t{1} << kLongOutage); }
 }
 
@@ -699,6 +699,7 @@ void World::Impersonate(Producer *victim)
     options.seed = sim_random_next(&random_);
     victim->impostor_was_here |= options.epoch > victim->options.epoch;
     model_.LaneMayBeTaken(victim->model);
+    impostor_is_fenced_ = victim->opened && options.epoch < victim->options.epoch;
     trace_->Add(NowNs(), "an impostor opens lane %llu with epoch %llu", victim->model,
                 options.epoch);
     if (lane_create(&options, &impostor_) != STATUS_OK) { abort(); }
@@ -711,6 +712,9 @@ void World::PumpImpostor()
     struct lane_event event;
     size_t len_bytes;
     while (lane_next_event(impostor_, &event)) {
+        if (event.kind == LANE_EVENT_OPENED && impostor_is_fenced_ && !model_.LanesMayBeLost()) {
+            Violate("an older epoch than one that was accepted is accepted");
+        }
         if (event.kind != LANE_EVENT_MOVE) { continue; }
         do {
             stranger_.port = static_cast<uint16_t>(Between(1024, 65535));

@@ -173,6 +173,7 @@ class World {
     std::vector<Captured> captured_;
     struct lane *impostor_ = nullptr; // says that it is one of the producers, from another host
     uint64_t impostor_ns_ = UINT64_MAX;
+    bool impostor_is_fenced_ = false; // a newer process of the lane was accepted before it began
     uint64_t meddle_ns_ = UINT64_MAX;
     uint64_t lines_ns_ = UINT64_MAX;
     uint64_t node_back_ns_ = 0;         // down until then
