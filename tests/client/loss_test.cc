@@ -80,6 +80,8 @@ class Space {
         return lost_;
     }
 
+    void Restart(uint64_t ack_delay_ns) { loss_restart(loss_.get(), ack_delay_ns); }
+
     uint64_t TimerNs() const { return loss_timer_ns(loss_.get()); }
     uint64_t InFlight() const { return loss_in_flight_bytes(loss_.get()); }
     uint32_t Eighths() const { return loss_time_eighths(loss_.get()); }
@@ -731,6 +733,23 @@ TEST(LossAck, ThatOvertookAnEarlierOneLeavesItNothingToSay)
     ASSERT_EQ(space.Ack({{0, 1}}, 141 * MS), STATUS_OK);
 
     EXPECT_EQ(space.report.acked_count, 0u);
+}
+
+TEST(LossRestart, BeginsANumberSpaceAsCreateDoes)
+{
+    Space space = SampledSpace();
+    EXPECT_EQ(space.Send(1, RTT), STATUS_OK);
+
+    space.Restart(/*ack_delay_ns=*/3 * MS);
+
+    EXPECT_EQ(space.InFlight(), 0u);
+    EXPECT_EQ(space.TimerNs(), NEVER);
+    EXPECT_FALSE(space.Rtt().sampled);
+    EXPECT_EQ(space.Rtt().ack_delay_ns_max, 3 * MS);
+    EXPECT_EQ(space.Ack({{1, 1}}, RTT), STATUS_INVALID); // of the numbers before
+    EXPECT_EQ(space.Send(0, RTT), STATUS_OK);
+    EXPECT_EQ(space.Ack({{0, 0}}, 2 * RTT), STATUS_OK);
+    EXPECT_EQ(space.Acked(), Numbers({0}));
 }
 
 TEST(LossAck, WithoutRangesIsEmptyNews)
