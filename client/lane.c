@@ -17,6 +17,7 @@ static void lane_check_options(const struct lane_options *options)
     const bool both_known =
         options->oldest_held != NATIVE_UNKNOWN && options->durable != NATIVE_UNKNOWN;
     assert(!both_known || options->durable < options->oldest_held);
+    assert(!options->from_durable || options->oldest_held != NATIVE_UNKNOWN);
 }
 
 static uint32_t packets_for(uint32_t records_max)
@@ -56,7 +57,8 @@ enum status lane_create(const struct lane_options *options, struct lane **out)
         return STATUS_NO_MEMORY;
     }
 
-    const uint64_t first = options->oldest_held == NATIVE_UNKNOWN ? 0 : options->oldest_held;
+    const bool learns = options->oldest_held == NATIVE_UNKNOWN || options->from_durable;
+    const uint64_t first = learns ? 0 : options->oldest_held;
     lane->random = random_seed(options->seed);
     lane->told_next = first;
     lane->fate_next = first;

@@ -39,9 +39,11 @@ struct lane_options {
                              ACCEPT says next. What the appliance has from there on already
                              (ACCEPT's next is higher) is taken for the same records: they get their
                              fates and are not sent */
-    bool begin;           /* begin the lane if the appliance does not know it; until it was opened
-                             once, then lane_begin_again is the way */
-    uint32_t records_max; /* held at once: a power of two */
+    bool from_durable; /* the owner can give every record from oldest_held on again: the first one
+                          sent is that behind those which ACCEPT says are durable */
+    bool begin;        /* begin the lane if the appliance does not know it; until it was opened
+                          once, then lane_begin_again is the way */
+    uint32_t records_max;        /* held at once: a power of two */
     uint32_t datagram_bytes_max; /* of UDP payload: 1,200 or more; larger ones are probed for */
     uint64_t linger_ns;          /* a datagram that is not full waits this long for more records */
     uint64_t initial_rtt_ns;     /* 0: 100 ms */
@@ -110,9 +112,9 @@ enum lane_event_kind {
     LANE_EVENT_KINDS,
 };
 
-/* A fate: it is durable, and which one it is was told to an earlier process of this lane alone, whose
- * confirmation made the appliance forget it (docs/protocol.md, 6.4). Met only by a process whose
- * `durable` was older than that. */
+/* A fate: it is durable, and which one it is was told to an earlier process of this lane alone,
+ * whose confirmation made the appliance forget it (docs/protocol.md, 6.4). Met only by a process
+ * whose `durable` was older than that. */
 enum { LANE_FATE_EARLIER = 255 };
 
 struct lane_event {

@@ -109,13 +109,23 @@ static bool accept_holds(const struct lane *lane, const struct native_accept *ac
     return lane->durable != NATIVE_UNKNOWN && accept->lost_last <= lane->durable;
 }
 
+/* What is received and not durable is held again (from_durable): should the appliance lose it in a
+ * crash, it is sent once more. An earlier process can have confirmed durable fates, no others. */
+static uint64_t lane_first_of(const struct lane *lane, const struct native_accept *accept)
+{
+    if (!lane->options.from_durable) { return accept->next; }
+    const uint64_t behind = lane_least(accept->durable, accept->next - 1) + 1;
+    return lane_most(behind, lane->options.oldest_held);
+}
+
 /* A lane that goes on at whatever the appliance says; what is below is not this process's. */
 static void lane_learn_sequence(struct lane *lane, const struct native_accept *accept)
 {
-    lane->told_next = accept->next;
-    lane->fate_next = accept->next;
-    lane->next_sequence = accept->next;
-    lane->flush_next = accept->next;
+    const uint64_t first = lane_first_of(lane, accept);
+    lane->told_next = first;
+    lane->fate_next = first;
+    lane->next_sequence = first;
+    lane->flush_next = first;
     lane->durable = lane_least(lane->durable, lane_least(accept->durable, accept->next - 1));
 }
 
@@ -403,6 +413,12 @@ void lane_handshake_timer(struct lane *lane)
     }
 }
 
+static uint64_t lane_oldest_held(const struct lane *lane)
+{
+    if (lane->fate_next != 0) { return lane->fate_next; }
+    return lane->options.from_durable ? lane->options.oldest_held : NATIVE_UNKNOWN;
+}
+
 static size_t lane_encode_open(const struct lane *lane, uint8_t *room, size_t capacity_bytes)
 {
     const struct native_open open = {
@@ -412,7 +428,7 @@ static size_t lane_encode_open(const struct lane *lane, uint8_t *room, size_t ca
         .lane = lane->options.number,
         .epoch = lane->options.epoch,
         .durable = lane->durable,
-        .oldest_held = lane->fate_next != 0 ? lane->fate_next : NATIVE_UNKNOWN,
+        .oldest_held = lane_oldest_held(lane),
         .previous_session = lane->handshake.previous_session,
         .datagram_bytes = (uint16_t)lane->options.datagram_bytes_max,
     };

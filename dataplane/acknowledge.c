@@ -1,7 +1,10 @@
 #include "base/invariant.h"
 #include "dataplane/sessions_state.h"
 
-enum { TELL_TURN_MAX = PACKETS_BURST_MAX }; /* frames of one turn */
+enum {
+    TELL_TURN_MAX = PACKETS_BURST_MAX, /* frames of one turn */
+    DEADLINES_TURN_MAX = 4 * TELL_TURN_MAX,
+};
 
 static_assert((int)NATIVE_RANGES_MAX <= (int)PACKET_WINDOW_RANGES_MAX, "one array serves both");
 
@@ -69,7 +72,8 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
     ack.durable = 0; /* native_ack_end sets it */
     ack.fates_first = sessions->lanes[lane].state.confirmed + 1;
     ack.credit_bytes = sessions->credit_bytes;
-    ack.ack_delay_us = (uint32_t)((now.mono_ns - session->largest_received_ns) / NS_PER_US);
+    const uint64_t delay_us = (now.mono_ns - session->largest_received_ns) / NS_PER_US;
+    ack.ack_delay_us = delay_us < UINT32_MAX ? (uint32_t)delay_us : UINT32_MAX;
     ack.range_count = (uint32_t)packet_window_ranges(&session->window, ranges, NATIVE_RANGES_MAX);
     for (uint32_t i = 0; i < ack.range_count; i++) {
         ack.ranges[i] = (struct native_range){ranges[i].first, ranges[i].last};
@@ -121,9 +125,10 @@ static void drain_some(struct sessions *sessions)
 
 bool sessions_acknowledge(struct sessions *sessions, struct instant now)
 {
-    while (sessions->delayed.head != LANE_NONE &&
-           sessions->items[sessions->delayed.head].ack_deadline_ns <= now.mono_ns) {
-        session_tell_now(sessions, sessions->delayed.head);
+    for (size_t i = 0; i < DEADLINES_TURN_MAX && sessions->delayed.head != LANE_NONE; i++) {
+        const uint32_t lane = sessions->delayed.head;
+        if (sessions->items[lane].ack_deadline_ns > now.mono_ns) { break; }
+        session_tell_now(sessions, lane);
     }
     if (sessions->draining) { drain_some(sessions); }
 

@@ -6,7 +6,6 @@ enum {
     RETRY_BUSY_MS = 500,
     RETRY_FULL_MS = 5000,
     RETRY_DRAINING_MS = 1000,
-    RETRY_OVERLOADED_MS = 100,
 };
 
 /* ------------------------------------------------------------------------------------ answers */
@@ -125,7 +124,7 @@ static bool open_is_valid(const struct native_open *open)
     if (memcmp(&open->producer, &none, sizeof none) == 0) { return false; }
     if (open->datagram_bytes < NATIVE_DATAGRAM_BYTES_BASE) { return false; }
     if (open->durable != NATIVE_UNKNOWN && open->durable > NATIVE_SEQUENCE_MAX) { return false; }
-    if (open->oldest_held == NATIVE_UNKNOWN) { return true; }
+    if (open->oldest_held == NATIVE_UNKNOWN) { return open->durable != NATIVE_SEQUENCE_MAX; }
     return open->oldest_held > 0 && open->oldest_held <= NATIVE_SEQUENCE_MAX;
 }
 
@@ -262,6 +261,7 @@ static void note_in_log(const struct opening *opening, const struct resume *resu
                   resume->lost_first);
     }
     session->state = SESSION_OPENING;
+    session->unsettled = true;
 }
 
 static void open_known(struct opening *opening)
@@ -303,7 +303,8 @@ static void open_known(struct opening *opening)
         refuse(opening, NATIVE_REJECT_INVALID, session->next_sequence, 0);
         return;
     }
-    const bool durable_first = open->epoch > lane->state.epoch || resume.skip > 0;
+    const bool durable_first =
+        open->epoch > lane->state.epoch || resume.skip > 0 || session->unsettled;
     /* Records on their way to the open commit come before what this OPEN does: the producer asks
      * again. */
     const bool between = lane->state.last_sequence + 1 != session->next_sequence;

@@ -12,6 +12,7 @@ enum {
     TIMERS_IMPORT_MAX = 64,   /* … */
     TIMERS_TELL_MAX = 256,    /* … */
     WAITING_LANE_MIN = 8,     /* frames that a lane may keep waiting however short they are */
+    WAITING_LANE_MAX = 1024,  /* … however many there are: they are a list */
     COMMIT_SHARE_MIN_BYTES = 8 * NATIVE_DATAGRAM_BYTES_BASE,
     RUNS_PENDING_MAX = 512, /* fates of records that are decoded and not yet appended */
 };
@@ -104,7 +105,7 @@ static void waiting_give(struct sessions *sessions, uint32_t node)
 static bool waiting_has_room(const struct sessions *sessions, const struct session *session)
 {
     const uint32_t free_count = sessions->options.frames_waiting_max - sessions->waiting_used;
-    if (free_count == 0) { return false; }
+    if (free_count == 0 || session->waiting_count >= WAITING_LANE_MAX) { return false; }
     return session->waiting_count < WAITING_LANE_MIN || session->waiting_count < free_count / 2;
 }
 
@@ -131,7 +132,13 @@ static void waiting_insert(struct sessions *sessions, struct session *session,
         session->waiting_tail = node;
         return;
     }
+    /* What comes in order behind a gap goes behind the one before it. */
     uint32_t *link = &session->waiting_head;
+    if (session->waiting_newest != LANE_NONE &&
+        sessions->waiting[session->waiting_newest].first_sequence <= first_sequence) {
+        link = &sessions->waiting[session->waiting_newest].next;
+    }
+    session->waiting_newest = node;
     while (*link != LANE_NONE && sessions->waiting[*link].first_sequence <= first_sequence) {
         link = &sessions->waiting[*link].next;
     }
@@ -145,6 +152,7 @@ static uint32_t waiting_pop(struct sessions *sessions, struct session *session)
     const uint32_t node = session->waiting_head;
     session->waiting_head = sessions->waiting[node].next;
     if (session->waiting_head == LANE_NONE) { session->waiting_tail = LANE_NONE; }
+    if (session->waiting_newest == node) { session->waiting_newest = LANE_NONE; }
     session->waiting_count--;
     return node;
 }
@@ -164,7 +172,7 @@ static void ready_check(struct sessions *sessions, uint32_t lane)
     if (session->waiting_head == LANE_NONE || session->ready_queued) { return; }
     const struct waiting_frame *const head = &sessions->waiting[session->waiting_head];
     if (head->first_sequence > session->next_sequence) { return; }
-    if (!session_fates_have_room(sessions, lane, NATIVE_RECORDS_MAX)) { return; }
+    if (!session_fates_have_room(sessions, lane, head->record_count)) { return; }
 
     session->ready_queued = true;
     session->ready_next = LANE_NONE;
@@ -230,15 +238,23 @@ void sessions_fragment_done(struct sessions *sessions, uint16_t fragment)
     buffer->used = false;
 }
 
-/* A record that nobody goes on with gives its buffer to another one. Its fragments were named as
- * received: the session ends, so that its producer opens again and sends them all. */
-static bool fragment_reclaim(struct sessions *sessions, const struct fragment_buffer *buffer,
-                             uint64_t now_ns)
+/* One that is not used; else the one of a lane that does not go on. Of that one chunks were named
+ * as received: its session ends, so that its producer sends them again. */
+static struct fragment_buffer *fragment_buffer_take(struct sessions *sessions, uint64_t now_ns)
 {
-    if (buffer->handed_out) { return false; }
-    if (now_ns - buffer->progress_ns < sessions->options.takeover_after_ns) { return false; }
-    session_end(sessions, buffer->lane);
-    return !buffer->used;
+    struct fragment_buffer *stalest = NULL;
+    for (size_t i = 0; i < SESSION_FRAGMENTS_MAX; i++) {
+        struct fragment_buffer *const buffer = &sessions->fragments[i];
+        if (!buffer->used) { return buffer; }
+        if (buffer->handed_out) { continue; }
+        if (stalest == NULL || buffer->progress_ns < stalest->progress_ns) { stalest = buffer; }
+    }
+    if (stalest == NULL || now_ns - stalest->progress_ns < sessions->options.takeover_after_ns) {
+        return NULL;
+    }
+    sessions_count(sessions, STATS_sessions_timed_out, 1);
+    session_end(sessions, stalest->lane);
+    return stalest;
 }
 
 static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, uint32_t lane,
@@ -249,24 +265,22 @@ static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, ui
         struct fragment_buffer *const buffer = &sessions->fragments[session->fragment];
         return buffer->record_bytes == record_bytes ? buffer : NULL;
     }
-    for (uint16_t i = 0; i < SESSION_FRAGMENTS_MAX; i++) {
-        struct fragment_buffer *const buffer = &sessions->fragments[i];
-        if (buffer->used && !fragment_reclaim(sessions, buffer, now_ns)) { continue; }
-        buffer->used = true;
-        buffer->handed_out = false;
-        buffer->lane = lane;
-        buffer->progress_ns = now_ns;
-        buffer->record_bytes = record_bytes;
-        buffer->missing_chunks =
-            (record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
-        memset(buffer->chunks, 0, sizeof buffer->chunks);
-        session->fragment = i;
-        return buffer;
-    }
-    return NULL;
+    struct fragment_buffer *const buffer = fragment_buffer_take(sessions, now_ns);
+    if (buffer == NULL) { return NULL; }
+    buffer->used = true;
+    buffer->handed_out = false;
+    buffer->lane = lane;
+    buffer->record_bytes = record_bytes;
+    buffer->missing_chunks =
+        (record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
+    buffer->progress_ns = now_ns;
+    memset(buffer->chunks, 0, sizeof buffer->chunks);
+    session->fragment = (uint16_t)(buffer - sessions->fragments);
+    return buffer;
 }
 
-static void fragment_put(struct fragment_buffer *buffer, const struct native_data *data)
+static void fragment_put(struct fragment_buffer *buffer, const struct native_data *data,
+                         uint64_t now_ns)
 {
     memcpy(buffer->at + data->fragment_offset, data->payload.at, data->payload.len_bytes);
     const size_t first = data->fragment_offset / NATIVE_FRAGMENT_CHUNK_BYTES;
@@ -277,6 +291,7 @@ static void fragment_put(struct fragment_buffer *buffer, const struct native_dat
         if (buffer->chunks[chunk / 64] & bit) { continue; }
         buffer->chunks[chunk / 64] |= bit;
         buffer->missing_chunks--;
+        buffer->progress_ns = now_ns;
     }
 }
 
@@ -305,12 +320,13 @@ static bool packet_arrived(struct sessions *sessions, uint32_t lane, uint64_t nu
                            const struct session_input *input)
 {
     struct session *const session = &sessions->items[lane];
+    const bool in_order = !session->window.any || number == session->window.largest + 1;
     const enum packet_window_result result = packet_window_add(&session->window, number);
     if (session->window.largest == number) {
         session->largest_received_ns = input->received.mono_ns;
     }
     if (session->unacked < UINT8_MAX) { session->unacked++; }
-    if (session->unacked >= SESSION_ACK_PACKETS) {
+    if (session->unacked >= SESSION_ACK_PACKETS || !in_order) { /* RFC 9000, 13.2.1 */
         session_tell_now(sessions, lane);
     } else {
         session_tell_soon(sessions, lane, input->received.mono_ns);
@@ -391,12 +407,17 @@ static enum session_result receive_data(struct sessions *sessions, uint32_t lane
     }
     const uint64_t known = session->next_sequence - data->first_sequence;
     if (known >= data->record_count) {
-        (void)packet_arrived(sessions, lane, data->packet_number, input);
+        if (!input->again) { (void)packet_arrived(sessions, lane, data->packet_number, input); }
         records_are_duplicates(sessions, data->record_count);
         return SESSION_DONE;
     }
-    /* What waited was named as received: it is never dropped. */
-    if (!input->again) {
+    /* What waited was named as received: it is never dropped, and waits on for room. */
+    if (input->again) {
+        if (!session_fates_have_room(sessions, lane, data->record_count)) {
+            waiting_insert(sessions, session, input, data);
+            return SESSION_KEPT;
+        }
+    } else {
         if (!session_fates_have_room(sessions, lane, data->record_count) ||
             !share_allows(sessions, session, data->payload.len_bytes)) {
             sessions_count(sessions, STATS_native_over_share, 1);
@@ -416,6 +437,7 @@ static enum session_result receive_data(struct sessions *sessions, uint32_t lane
     struct bytes duplicate;
     for (uint64_t i = 0; i < known; i++) { (void)native_record_take(&out->bytes, &duplicate); }
     out->left -= (uint32_t)known;
+    sessions->lane_in_hand = lane;
     if (known > 0) { records_are_duplicates(sessions, known); }
     return SESSION_RECORDS;
 }
@@ -442,26 +464,29 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
     *out = (struct session_records){.lane = lane, .left = 1, .fragment = SESSION_FRAGMENT_NONE};
     if (data->record_bytes > sessions->options.max_record_bytes) {
         (void)packet_arrived(sessions, lane, data->packet_number, input);
+        fragment_give_up(sessions, session);
         out->too_large = true;
+        sessions->lane_in_hand = lane;
         return SESSION_RECORDS;
     }
 
+    const uint64_t now_ns = input->received.mono_ns;
     struct fragment_buffer *const buffer =
-        fragment_buffer_for(sessions, lane, data->record_bytes, input->received.mono_ns);
+        fragment_buffer_for(sessions, lane, data->record_bytes, now_ns);
     if (buffer == NULL || !share_allows(sessions, session, data->payload.len_bytes)) {
         sessions_count(sessions, STATS_native_over_share, 1);
         return SESSION_DONE;
     }
     (void)packet_arrived(sessions, lane, data->packet_number, input);
     lane_is_active(sessions, session);
-    buffer->progress_ns = input->received.mono_ns;
-    fragment_put(buffer, data);
+    fragment_put(buffer, data, now_ns);
     if (buffer->missing_chunks > 0) { return SESSION_DONE; }
 
     buffer->handed_out = true;
     out->bytes = bytes_of(buffer->at, buffer->record_bytes);
     out->fragment = session->fragment;
     session->fragment = SESSION_FRAGMENT_NONE;
+    sessions->lane_in_hand = lane;
     return SESSION_RECORDS;
 }
 
@@ -469,6 +494,7 @@ bool sessions_next_record(struct sessions *sessions, struct session_records *rec
                           struct bytes *out)
 {
     if (records->left == 0) {
+        sessions->lane_in_hand = LANE_NONE;
         ready_check(sessions, records->lane);
         return false;
     }
@@ -510,10 +536,12 @@ static enum session_result receive_in_session(struct sessions *sessions,
         }
         return SESSION_DONE;
     }
-    session->heard_ns = input->received.mono_ns;
-    session->lost_first = session->lost_last = 0; /* the ACCEPT that said so arrived */
-    session->path = *path;
-    session->port = (uint8_t)input->port;
+    if (!input->again) { /* else it is older than what was heard since */
+        session->heard_ns = input->received.mono_ns;
+        session->lost_first = session->lost_last = 0; /* the ACCEPT that said so arrived */
+        session->path = *path;
+        session->port = (uint8_t)input->port;
+    }
     if (datagram->type == NATIVE_CLOSE) {
         receive_close(sessions, lane, &datagram->close);
         return SESSION_DONE;
@@ -522,8 +550,8 @@ static enum session_result receive_in_session(struct sessions *sessions,
     const struct native_data *const data = &datagram->data;
     if (data->confirmed > sessions->lanes[lane].state.confirmed) {
         lane_fates_confirm(sessions->table, lane, data->confirmed);
-        ready_check(sessions, lane);
     }
+    if (!input->again) { ready_check(sessions, lane); } /* room may have come for its fates */
     if (datagram->type == NATIVE_DATA) { return receive_data(sessions, lane, input, data, out); }
     if (datagram->type == NATIVE_FRAGMENT) {
         return receive_fragment(sessions, lane, input, data, out);
@@ -571,7 +599,7 @@ enum session_result sessions_receive(struct sessions *sessions, const struct ses
 
 static uint8_t status_of(const struct sessions *sessions, const struct session_pressure *pressure)
 {
-    if (sessions->draining) { return NATIVE_DRAINING; }
+    if (sessions->draining || pressure->stopping) { return NATIVE_DRAINING; }
     if (pressure->closed_why == STATUS_NO_SPACE) { return NATIVE_CLOSED_NO_SPACE; }
     if (pressure->closed_why != STATUS_OK) { return NATIVE_CLOSED_IO; }
     return pressure->held ? NATIVE_BEHIND : NATIVE_WELL;
@@ -606,7 +634,8 @@ void sessions_pressure(struct sessions *sessions, const struct session_pressure 
     const uint64_t budget_bytes = options->commit_bytes * options->commits_in_flight_max;
     const uint64_t share_bytes =
         (pressure->held ? options->commit_bytes / 2 : 2 * budget_bytes) / active;
-    const bool closed = pressure->closed_why != STATUS_OK || sessions->draining;
+    const bool closed =
+        pressure->closed_why != STATUS_OK || pressure->stopping || sessions->draining;
     const bool was_closed = sessions->credit_bytes == 0;
     sessions->credit_bytes =
         closed ? 0 : clamp_bytes(share_bytes, SESSION_CREDIT_MIN_BYTES, SESSION_CREDIT_MAX_BYTES);
@@ -638,6 +667,20 @@ static void tell_some(struct sessions *sessions)
 
 void sessions_commit_closed(struct sessions *sessions) { sessions->open_commit++; }
 
+/* The commit that an OPEN or a hand-over is in is durable once no commit holds anything of the
+ * lane: until then no record follows, and earlier commits are told from it by nothing else. */
+static void settle(struct sessions *sessions, uint32_t lane)
+{
+    struct session *const session = &sessions->items[lane];
+    const struct lane *const known = &sessions->lanes[lane];
+    if (known->open_item != LANE_NONE || known->in_flight > 0) { return; }
+    session->import_pending = false; /* likewise the hand-over */
+    session->unsettled = false;
+    if (session->state != SESSION_OPENING) { return; }
+    session->state = SESSION_LIVE;
+    session->accept_due = true;
+}
+
 void sessions_reap(struct sessions *sessions, uint64_t durable_number)
 {
     uint32_t lanes[256];
@@ -646,16 +689,8 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
         for (size_t i = 0; i < count; i++) {
             struct session *const session = &sessions->items[lanes[i]];
-            const struct lane *const lane = &sessions->lanes[lanes[i]];
-            /* Nothing comes behind an OPEN or an import before it is durable: once nothing of the
-             * lane is under way, it is. */
-            if (lane->open_item == LANE_NONE && lane->in_flight == 0) {
-                session->import_pending = false;
-                session->accept_due = session->accept_due || session->state == SESSION_OPENING;
-            }
-            if (session->state == SESSION_OPENING && session->accept_due) {
-                session->state = SESSION_LIVE;
-            }
+            settle(sessions, lanes[i]);
+            ready_check(sessions, lanes[i]);
             if (session->state == SESSION_LIVE) { session_tell_now(sessions, lanes[i]); }
         }
     } while (count == ARRAY_COUNT(lanes));
@@ -696,6 +731,7 @@ static void forget_some(struct sessions *sessions, struct instant now)
         const struct lane *const known = &sessions->lanes[lane];
         const struct session *const session = &sessions->items[lane];
         if (!known->used || session->state != SESSION_NONE) { continue; }
+        if (lane == sessions->lane_in_hand) { continue; }
         if (clock_ms - known->state.active_wall_ms < remember_ms) { continue; }
         if (known->durable_sequence != session->next_sequence - 1) { continue; }
         if (known->open_item != LANE_NONE || known->in_flight > 0) { continue; }
@@ -779,6 +815,7 @@ static void init_items(struct sessions *sessions)
         session->fragment = SESSION_FRAGMENT_NONE;
         session->waiting_head = LANE_NONE;
         session->waiting_tail = LANE_NONE;
+        session->waiting_newest = LANE_NONE;
         session->taken_commit = UINT64_MAX;
         session->active_tick = UINT32_MAX;
         if (!known->used) { continue; }
@@ -824,6 +861,7 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
     sessions->tick_began_ns = options->now.mono_ns;
     sessions->tell_cursor = LANE_NONE;
     sessions->drain_cursor = LANE_NONE;
+    sessions->lane_in_hand = LANE_NONE;
 
     const enum status status = allocate(sessions);
     if (status != STATUS_OK) {

@@ -122,6 +122,7 @@ int64_t sessions_lane_clock_ms(const struct sessions *sessions, struct instant n
 struct session_pressure {
     enum status closed_why; /* STATUS_OK: open */
     bool held;              /* no frames are taken, because commits are behind */
+    bool stopping;          /* what was received becomes durable, and nothing more is received */
 };
 void sessions_pressure(struct sessions *sessions, const struct session_pressure *pressure,
                        struct instant now);

@@ -1,6 +1,8 @@
 /* sessions_state.h - what sessions.c, handshake.c and acknowledge.c share. Seen by these only. */
 #pragma once
 
+#include <stdalign.h>
+
 #include "base/packet_window.h"
 #include "base/timer_wheel.h"
 #include "dataplane/sessions.h"
@@ -32,11 +34,12 @@ enum session_list {
     SESSION_LIST_DUE,     /* an ACK, an ACCEPT or a CLOSE now */
 };
 
-/* One lane's session. What every datagram touches comes first. */
+/* One lane's session, in four cache lines: who sends and what comes next; what a datagram moves;
+ * when it is told, and what waits; the handshake's. A datagram in order touches the first three. */
 struct session {
-    uint64_t id;            /* 0: none */
-    uint64_t next_sequence; /* received in order below it; outlives the session */
-    uint64_t heard_ns;      /* the last datagram that proved to be the peer's */
+    alignas(LANE_LINE_BYTES) uint64_t id; /* 0: none */
+    uint64_t next_sequence;               /* received in order below it; outlives the session */
+    uint64_t heard_ns;                    /* the last datagram that proved to be the peer's */
     struct udp_path path;
     uint8_t port;
     uint8_t state;     /* enum session_state */
@@ -46,13 +49,16 @@ struct session {
     bool told_closed;  /* with the last ACK: credit was 0 */
     bool accept_due;
     bool close_due;
-    bool import_pending;  /* came from another partition, and no commit of ours says so yet */
+    bool unsettled;      /* what its last OPEN changed is not durable; outlives the session */
+    bool import_pending; /* came from another partition, and no commit of ours says so yet */
+    uint16_t fragment;   /* being put together */
+
+    alignas(LANE_LINE_BYTES) struct packet_window window;
+    uint64_t taken_commit;
     uint32_t taken_bytes; /* of the open commit `taken_commit` */
     uint32_t active_tick;
-    uint64_t taken_commit;
-    uint64_t largest_received_ns;
-    struct packet_window window;
 
+    alignas(LANE_LINE_BYTES) uint64_t largest_received_ns;
     uint64_t ack_number;
     uint64_t ack_deadline_ns;
     uint32_t list_next;
@@ -60,14 +66,16 @@ struct session {
     uint32_t ready_next;
     uint32_t waiting_head; /* nodes, by sequence; LANE_NONE: none */
     uint32_t waiting_tail;
+    uint32_t waiting_newest; /* the node that came last, if it still waits */
     uint32_t waiting_count;
-    uint16_t fragment; /* being put together */
+    uint64_t nonce; /* of the OPEN that is answered */
 
-    /* of the handshake */
-    uint64_t nonce;
-    uint64_t lost_first;
+    alignas(LANE_LINE_BYTES) uint64_t lost_first;
     uint64_t lost_last;
 };
+static_assert(sizeof(struct session) == 4 * LANE_LINE_BYTES, "as said above");
+static_assert(offsetof(struct session, window) == LANE_LINE_BYTES, "as said above");
+static_assert(offsetof(struct session, largest_received_ns) == 2 * LANE_LINE_BYTES, "likewise");
 
 struct waiting_frame {
     struct packet packet;
@@ -82,8 +90,8 @@ struct fragment_buffer {
     uint8_t *at;
     uint32_t record_bytes;
     uint32_t missing_chunks;
-    uint64_t progress_ns; /* its newest fragment came */
     uint32_t lane;
+    uint64_t progress_ns; /* when the last chunk came that was new */
     bool used;
     bool handed_out; /* its record is on the way to a commit */
     uint64_t chunks[SESSION_FRAGMENT_CHUNKS_MAX / 64];
@@ -117,7 +125,8 @@ struct sessions {
     struct session_queue delayed; /* through list_next/list_previous */
     struct session_queue due;
 
-    uint32_t live_count; /* sessions, OPENING ones too */
+    uint32_t lane_in_hand; /* the worker has not taken all of its datagram's records; LANE_NONE */
+    uint32_t live_count;   /* sessions, OPENING ones too */
     uint64_t session_counter;
 
     /* credit */

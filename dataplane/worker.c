@@ -621,6 +621,17 @@ static void publish_gauges(struct worker *worker)
     stats->buffers_free = buffers;
 }
 
+static void begin_farewell(struct worker *worker)
+{
+    if (worker->sessions == NULL) {
+        worker->phase = PHASE_DONE;
+        return;
+    }
+    worker->phase = PHASE_FAREWELL;
+    worker->farewell_ns = worker->now.mono_ns;
+    sessions_drain(worker->sessions);
+}
+
 static void advance_phase(struct worker *worker)
 {
     if (worker->phase == PHASE_RUNNING &&
@@ -634,9 +645,7 @@ static void advance_phase(struct worker *worker)
     }
     const bool closed = core_log_closed_why(worker->log) != STATUS_OK;
     if (worker->phase == PHASE_FINISHING && core_log_is_finished(worker->log)) {
-        worker->phase = worker->sessions != NULL ? PHASE_FAREWELL : PHASE_DONE;
-        worker->farewell_ns = worker->now.mono_ns;
-        if (worker->sessions != NULL) { sessions_drain(worker->sessions); }
+        begin_farewell(worker);
     }
     if (worker->phase == PHASE_FAREWELL &&
         (sessions_are_drained(worker->sessions) ||
@@ -646,7 +655,7 @@ static void advance_phase(struct worker *worker)
     /* A log that refuses writes cannot be finished: the records stay unacknowledged, and counted.
      */
     if (closed && (worker->phase == PHASE_DRAINING || worker->phase == PHASE_FINISHING)) {
-        worker->phase = PHASE_DONE;
+        begin_farewell(worker);
     }
 }
 
@@ -655,6 +664,7 @@ static void sessions_tick(struct worker *worker)
     const struct session_pressure pressure = {
         .closed_why = core_log_closed_why(worker->log),
         .held = worker->commit.full,
+        .stopping = worker->phase != PHASE_RUNNING,
     };
     sessions_pressure(worker->sessions, &pressure, worker->now);
     if (worker->phase == PHASE_RUNNING) { sessions_timers(worker->sessions, worker->now); }

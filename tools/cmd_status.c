@@ -147,6 +147,25 @@ static void print_partitions(const struct runtime_sample *now, const struct runt
     }
 }
 
+/* Native producers, where there are any. */
+static void print_lanes(const struct runtime_sample *now)
+{
+    bool said = false;
+    for (size_t i = 0; i < now->partition_count; i++) {
+        const struct stats_page *const stats = &now->partitions[i].stats;
+        if (!now->partitions[i].has_stats || stats->lanes_known + stats->sessions_live == 0) {
+            continue;
+        }
+        char credit[HUMAN_TEXT_BYTES];
+        if (!said) { printf("\n"); }
+        said = true;
+        printf("  part %zu: %" PRIu64 " lanes known, %" PRIu64 " sessions, credit %s a lane%s\n", i,
+               stats->lanes_known, stats->sessions_live,
+               human_bytes(stats->lane_credit_bytes, credit),
+               stats->lane_credit_bytes == 0 ? ": producers wait" : "");
+    }
+}
+
 static void print_port(const struct node_port *port)
 {
     char frames[HUMAN_TEXT_BYTES];
@@ -167,6 +186,7 @@ static void print_status(const struct runtime_sample *now, const struct runtime_
 {
     print_node(now);
     print_partitions(now, before);
+    print_lanes(now);
     printf("\n");
     for (uint32_t i = 0; i < now->node.port_count; i++) { print_port(&now->node.ports[i]); }
     fflush(stdout);

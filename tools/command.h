@@ -16,6 +16,7 @@ enum {
     COMMAND_OK = 0,
     COMMAND_FINDING = 1,              /* works, but what was looked at is not as it should be */
     COMMAND_USAGE = EX_USAGE,         /* 64: unknown command or option */
+    COMMAND_BAD_DATA = EX_DATAERR,    /* 65: what was read is not what it should be */
     COMMAND_UNREADABLE = EX_NOINPUT,  /* 66: a file cannot be read */
     COMMAND_NO_NODE = EX_UNAVAILABLE, /* 69: nothing to look at in the runtime directory */
     COMMAND_BAD_FILE = EX_CONFIG,     /* 78: a file was read, and has errors */
@@ -35,6 +36,7 @@ extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_ledger;
 extern const struct command command_log;
+extern const struct command command_send;
 
 /* To stdout; returns COMMAND_OK. */
 int command_help(const struct command *command);

@@ -8,13 +8,15 @@
 #include "tools/command.h"
 
 static const struct command *const commands[] = {&command_check, &command_ledger, &command_log,
-                                                 &command_status};
+                                                 &command_send, &command_status};
 
 static int print_usage(FILE *out, int code)
 {
-    fprintf(out, "usage: penstock COMMAND [ARGUMENTS]\n"
-                 "       penstock --help | --version\n\n"
-                 "Looks at a Penstock node and at the files that configure it.\n\n");
+    fprintf(
+        out,
+        "usage: penstock COMMAND [ARGUMENTS]\n"
+        "       penstock --help | --version\n\n"
+        "Sends records to a Penstock node, looks at it, and at the files that configure it.\n\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     }
