@@ -298,7 +298,8 @@ static void check_ring_holds_commits(const struct checking *checking)
     if (config->storage.ring_bytes == 0 || config->storage.ring_bytes >= least_bytes) { return; }
     diagnostics_error(checking->diagnostics, place_of(checking, "storage", "ring"),
                       "a ring holds at least %" PRIu64 " commits of 'commit.bytes'%s: %s or more",
-                      least_commits, lanes_words(config), units_format_size(least_bytes, least, sizeof least));
+                      least_commits, lanes_words(config),
+                      units_format_size(least_bytes, least, sizeof least));
 }
 
 static void check_retention_leaves_room(const struct checking *checking)

@@ -159,8 +159,8 @@ static void lane_take_fates(struct lane *lane, const struct native_ack *ack)
 
 /* --------------------------------------------------------------------------------------- ACK */
 
-/* Nothing that was never sent is received or durable, and no fate that is waited for is missing, but
- * those that an earlier process confirmed: they were durable when the session began. */
+/* Nothing that was never sent is received or durable, and no fate that is waited for is missing,
+ * but those that an earlier process confirmed: they were durable when the session began. */
 static bool ack_is_possible(const struct lane *lane, const struct native_ack *ack)
 {
     if (ack->durable >= lane->new_next || ack->received >= lane->new_next) { return false; }

@@ -199,8 +199,8 @@ static struct resume resume_of(const struct native_open *open, uint64_t next)
     return out;
 }
 
-/* Told before, and not taken in: the ACCEPT that said so was lost, or the appliance restarted between.
- * A producer that has it confirms these with its first DATA. */
+/* Told before, and not taken in: the ACCEPT that said so was lost, or the appliance restarted
+ * between. A producer that has it confirms these with its first DATA. */
 static void resume_lost_before(const struct sessions *sessions, uint32_t lane, uint64_t durable,
                                struct resume *out)
 {

@@ -221,9 +221,9 @@ static json_t *json_records(const struct books *books)
         (json_int_t)books->sum.groups[STATS_GROUP_RECORDS], "stored",
         json_group(books, STATS_GROUP_STORED), "dropped", json_group(books, STATS_GROUP_DROPPED),
         "refused", json_group(books, STATS_GROUP_REFUSED), "duplicate",
-        json_group(books, STATS_GROUP_DUPLICATE), "lost",
-        json_group(books, STATS_GROUP_LOST), "in_flight", (json_int_t)books->sum.records_in_flight,
-        "residue", (json_int_t)books->sum.records_residue);
+        json_group(books, STATS_GROUP_DUPLICATE), "lost", json_group(books, STATS_GROUP_LOST),
+        "in_flight", (json_int_t)books->sum.records_in_flight, "residue",
+        (json_int_t)books->sum.records_residue);
 }
 
 static void dump_books(const struct books *books, const struct runtime_sample *sample)
@@ -308,7 +308,8 @@ const struct command command_ledger = {
             "  --json         exact numbers for programs, zeros included\n"
             "  --all          counters that are zero, too\n\n"
             "Frames received = passed on + malformed + not ours. Records in = stored + dropped +\n"
-            "refused + duplicate + lost + in flight. The residue is what does not add up: 0 when the node is\n"
+            "refused + duplicate + lost + in flight. The residue is what does not add up: 0 when "
+            "the node is\n"
             "quiet; under load, what its counters moved while they were read.\n\n"
             "Exit: 0 every residue is 0, 1 one is not, 64 usage, 66 or 78 configuration,\n"
             "      69 no node in the runtime directory.\n",

@@ -42,8 +42,8 @@ enum {
     NATIVE_COOKIE_BYTES = 24,
     NATIVE_PRODUCER_ID_BYTES = 16,
     NATIVE_RECORDS_MAX = 256, /* of one DATA */
-    NATIVE_HEADERS_MAX = 24,   /* of one record */
-    NATIVE_RANGES_MAX = 32,    /* of one ACK */
+    NATIVE_HEADERS_MAX = 24,  /* of one record */
+    NATIVE_RANGES_MAX = 32,   /* of one ACK */
     NATIVE_FRAGMENT_CHUNK_BYTES = 1024,
     NATIVE_FLAG_SEALED = 0x8000,
     NATIVE_OPEN_BEGIN = 1,

@@ -93,39 +93,39 @@ BEGIN_C_DECLS
     X(worker_cycles_transmit, NOTE, "TSC cycles: transmit and timers, busy turns")                 \
     X(disk_enter_calls, NOTE, "io_uring_enter calls")                                              \
     X(disk_enter_cycles, NOTE, "TSC cycles inside io_uring_enter")                                 \
-    X(worker_sleeps, NOTE, "times an idle adaptive worker slept")                                   \
-    X(frames_native, PASSED, "native datagrams that hold together")                                 \
-    X(frames_native_truncated, MALFORMED, "native datagrams shorter than their table")              \
-    X(frames_native_bad_checksum, MALFORMED, "native datagrams with a wrong trailer")               \
-    X(frames_native_other_version, MALFORMED, "native datagrams of a version not spoken here")      \
-    X(frames_native_sealed, MALFORMED, "native datagrams of a security mode not spoken here")       \
-    X(frames_native_unknown_type, MALFORMED, "native datagrams of an unknown type")                 \
-    X(frames_native_malformed, MALFORMED, "native datagrams with a field that cannot be")           \
-    X(records_duplicate, DUPLICATE, "native records that had their fate already")                   \
-    X(records_refused_no_topic, REFUSED, "native records for a topic that is not there")            \
-    X(records_refused_malformed, REFUSED, "native records whose bytes are no record")               \
-    X(native_hellos, NOTE, "HELLOs answered")                                                       \
-    X(native_opens, NOTE, "OPENs")                                                                  \
-    X(native_opens_put_off, NOTE, "OPENs left for the producer to repeat: no room in the commit")   \
-    X(native_accepts, NOTE, "ACCEPTs sent")                                                         \
-    X(native_rejects, NOTE, "REJECTs sent")                                                         \
-    X(native_redirects, NOTE, "OPENs sent to the lane's home")                                      \
-    X(native_takeovers_refused, NOTE, "OPENs of a lane that somebody else has")                     \
-    X(native_lanes_full, NOTE, "OPENs refused because lanes.max lanes are remembered")              \
-    X(native_unknown_session, NOTE, "datagrams of a session that is not known here")                \
-    X(native_misdirected, NOTE, "datagrams that only an appliance sends")                           \
-    X(native_unanswerable, NOTE, "native datagrams from where nobody can be answered")              \
-    X(native_packets_repeated, NOTE, "packet numbers that came again, or far too late")             \
-    X(native_records_malformed, NOTE, "DATA whose records do not fill it")                          \
-    X(native_ahead_kept, NOTE, "datagrams that waited for a gap to fill")                           \
-    X(native_ahead_dropped, NOTE, "datagrams ahead of a gap, dropped for want of room")             \
-    X(native_over_share, NOTE, "datagrams dropped because their lane had its share")                \
-    X(native_fragments, NOTE, "FRAGMENTs of known sessions")                                        \
-    X(native_acks, NOTE, "ACKs sent")                                                               \
-    X(native_sequences_lost, NOTE, "sequences skipped because one side no longer has them")         \
-    X(sessions_timed_out, NOTE, "sessions that ended in silence")                                   \
-    X(lanes_begun, NOTE, "lanes begun")                                                             \
-    X(lanes_forgotten, NOTE, "lanes forgotten after lanes.remember")                                \
+    X(worker_sleeps, NOTE, "times an idle adaptive worker slept")                                  \
+    X(frames_native, PASSED, "native datagrams that hold together")                                \
+    X(frames_native_truncated, MALFORMED, "native datagrams shorter than their table")             \
+    X(frames_native_bad_checksum, MALFORMED, "native datagrams with a wrong trailer")              \
+    X(frames_native_other_version, MALFORMED, "native datagrams of a version not spoken here")     \
+    X(frames_native_sealed, MALFORMED, "native datagrams of a security mode not spoken here")      \
+    X(frames_native_unknown_type, MALFORMED, "native datagrams of an unknown type")                \
+    X(frames_native_malformed, MALFORMED, "native datagrams with a field that cannot be")          \
+    X(records_duplicate, DUPLICATE, "native records that had their fate already")                  \
+    X(records_refused_no_topic, REFUSED, "native records for a topic that is not there")           \
+    X(records_refused_malformed, REFUSED, "native records whose bytes are no record")              \
+    X(native_hellos, NOTE, "HELLOs answered")                                                      \
+    X(native_opens, NOTE, "OPENs")                                                                 \
+    X(native_opens_put_off, NOTE, "OPENs left for the producer to repeat: no room in the commit")  \
+    X(native_accepts, NOTE, "ACCEPTs sent")                                                        \
+    X(native_rejects, NOTE, "REJECTs sent")                                                        \
+    X(native_redirects, NOTE, "OPENs sent to the lane's home")                                     \
+    X(native_takeovers_refused, NOTE, "OPENs of a lane that somebody else has")                    \
+    X(native_lanes_full, NOTE, "OPENs refused because lanes.max lanes are remembered")             \
+    X(native_unknown_session, NOTE, "datagrams of a session that is not known here")               \
+    X(native_misdirected, NOTE, "datagrams that only an appliance sends")                          \
+    X(native_unanswerable, NOTE, "native datagrams from where nobody can be answered")             \
+    X(native_packets_repeated, NOTE, "packet numbers that came again, or far too late")            \
+    X(native_records_malformed, NOTE, "DATA whose records do not fill it")                         \
+    X(native_ahead_kept, NOTE, "datagrams that waited for a gap to fill")                          \
+    X(native_ahead_dropped, NOTE, "datagrams ahead of a gap, dropped for want of room")            \
+    X(native_over_share, NOTE, "datagrams dropped because their lane had its share")               \
+    X(native_fragments, NOTE, "FRAGMENTs of known sessions")                                       \
+    X(native_acks, NOTE, "ACKs sent")                                                              \
+    X(native_sequences_lost, NOTE, "sequences skipped because one side no longer has them")        \
+    X(sessions_timed_out, NOTE, "sessions that ended in silence")                                  \
+    X(lanes_begun, NOTE, "lanes begun")                                                            \
+    X(lanes_forgotten, NOTE, "lanes forgotten after lanes.remember")                               \
     X(lanes_imported, NOTE, "lanes taken over from a partition without a worker")
 
 enum stats_group {

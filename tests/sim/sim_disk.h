@@ -67,8 +67,8 @@ struct sim_disk_chances {
 void sim_disk_set_chances(struct sim_disk *disk, const struct sim_disk_chances *chances);
 /* New files find room below this many bytes of all together; 0: no limit. Space comes and goes. */
 void sim_disk_set_capacity(struct sim_disk *disk, uint64_t capacity_bytes);
-/* The end of all trouble: no chance, range, hold, refusal or power cut is left (the capacity stays),
- * and what was held or swallowed completes at the next reap as it was to. */
+/* The end of all trouble: no chance, range, hold, refusal or power cut is left (the capacity
+ * stays), and what was held or swallowed completes at the next reap as it was to. */
 void sim_disk_calm(struct sim_disk *disk);
 
 /* Durable writes (disk_submit) count from 1 over the disk's life. */

@@ -120,6 +120,7 @@ void World::AddLane(size_t host, const native_producer_id &producer)
         .epoch = Between(1, 3),
         .durable = lane->first_sequence - 1,
         .oldest_held = lane->first_sequence,
+        .from_durable = false,
         .begin = true,
         .records_max = uint32_t{1} << Between(2, 7),
         .datagram_bytes_max = static_cast<uint32_t>(OneIn(3) ? 1472 : 1200),
