@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
 
 #include "base/config.h"
 #include "base/endian.h"
 #include "storage/lane_recovery.h"
-#include "tests/sim/sim_log.h"
 #include "tests/sim/simulate_verify.h"
 
 namespace simulate {
@@ -159,7 +157,6 @@ World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
     DrawSettings(sim_random_next(&random_));
     settings_.rules = rules;
     network_ = sim_network_create(sim_random_next(&random_));
-    native_port_ = kNativePort;
     AddProducers();
     stranger_ = {kStrangerHost, 666};
     stranger_endpoint_ = sim_network_add(network_, stranger_);
@@ -521,7 +518,7 @@ void World::Transmit(Producer *producer)
     size_t len_bytes;
     while ((len_bytes = lane_transmit(producer->lane, room_, sizeof room_, NowNs())) > 0) {
         const struct bytes payload = bytes_of(room_, len_bytes);
-        const struct sim_address target = {settings_.interface.address, native_port_};
+        const struct sim_address target = {settings_.interface.address, kNativePort};
         trace_->Mix(len_bytes);
         if (Has(kReplay) && OneIn(4)) {
             const Captured captured = {producer->address,
@@ -541,10 +538,8 @@ void World::Pump(Producer *producer)
 {
     if (producer->lane == nullptr) { return; }
     struct lane_event event;
-    do {
-        while (lane_next_event(producer->lane, &event)) { HandleEvent(producer, event); }
-        Transmit(producer);
-    } while (lane_next_event(producer->lane, &event) && (HandleEvent(producer, event), true));
+    while (lane_next_event(producer->lane, &event)) { HandleEvent(producer, event); }
+    Transmit(producer);
     producer->timer_ns = lane_timer_ns(producer->lane);
     if (producer->timer_ns > NowNs()) {
         producer->spins = 0;
@@ -610,7 +605,7 @@ void World::Replay()
     if (captured_.empty()) { return; }
     const Captured &captured = captured_[Between(0, captured_.size() - 1)];
     const struct sim_address source = OneIn(2) ? captured.source : stranger_;
-    const struct sim_address target = {settings_.interface.address, native_port_};
+    const struct sim_address target = {settings_.interface.address, kNativePort};
     tally_.replayed++;
     sim_network_send(network_, source, target,
                      bytes_of(captured.payload.data(), captured.payload.size()), NowNs());
@@ -724,7 +719,7 @@ void World::PumpImpostor()
         lane_moved(impostor_, NowNs());
     }
     while ((len_bytes = lane_transmit(impostor_, room_, sizeof room_, NowNs())) > 0) {
-        sim_network_send(network_, stranger_, {settings_.interface.address, native_port_},
+        sim_network_send(network_, stranger_, {settings_.interface.address, kNativePort},
                          bytes_of(room_, len_bytes), NowNs());
     }
     impostor_ns_ = lane_timer_ns(impostor_);

@@ -168,7 +168,6 @@ class World {
     size_t node_endpoint_ = 0;
     size_t stranger_endpoint_ = 0;
     struct sim_address stranger_ = {};
-    uint16_t native_port_ = 0;
     std::vector<std::unique_ptr<Producer>> producers_;
     std::vector<Captured> captured_;
     struct lane *impostor_ = nullptr; // says that it is one of the producers, from another host
