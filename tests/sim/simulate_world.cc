@@ -695,7 +695,8 @@ void World::Impersonate(Producer *victim)
     options.seed = sim_random_next(&random_);
     victim->impostor_was_here |= options.epoch > victim->options.epoch;
     model_.LaneMayBeTaken(victim->model);
-    impostor_is_fenced_ = victim->opened && options.epoch < victim->options.epoch;
+    impostor_is_fenced_ =
+        victim->lane != nullptr && victim->opened && options.epoch < victim->options.epoch;
     trace_->Add(NowNs(), "an impostor opens lane %llu with epoch %llu", victim->model,
                 options.epoch);
     if (lane_create(&options, &impostor_) != STATUS_OK) { abort(); }
