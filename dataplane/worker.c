@@ -80,6 +80,7 @@ struct worker {
 
     /* one turn's time and finding */
     struct instant now;
+    int64_t lane_clock_ms;
     bool worked;
     uint64_t stage_began; /* cycles */
 
@@ -98,6 +99,7 @@ struct worker {
     size_t header_count;
 
     struct open_commit commit;
+    struct lane_records fates;         /* of the last records, not in the journal yet */
     uint16_t fragments[FRAGMENTS_MAX]; /* that it holds */
     size_t fragment_count;
 
@@ -474,16 +476,42 @@ COLD static void refuse_too_large(struct worker *worker, const struct record *re
 
 static const struct lane_place nowhere = {LOG_NO_TOPIC, 0};
 
-/* The fate of a native record goes into the lane's part of the commit; what it lies in is kept or
- * given back. */
+/* Fates of records in a row go into the lane's part of the commit at once. */
+static void flush_fates(struct worker *worker)
+{
+    if (worker->fates.count == 0) { return; }
+    const bool noted =
+        lane_journal_records(worker->journal, &worker->fates, worker->lane_clock_ms);
+    assert(noted); /* sessions take no more than there is room for */
+    (void)noted;
+    worker->fates.count = 0;
+}
+
+/* Room in the journal for one more record with this fate: it goes on where the last one ended, or
+ * there is room for a run of its own. */
+static bool fate_has_room(struct worker *worker, uint32_t lane, uint8_t fate, int32_t topic)
+{
+    const struct lane_records *const fates = &worker->fates;
+    if (fates->count > 0 && fates->lane == lane && fates->fate == fate &&
+        fates->place.topic == topic) {
+        return true;
+    }
+    flush_fates(worker);
+    return lane_journal_has_room(worker->journal);
+}
+
+/* The fate of a native record that fate_has_room said yes to; what it lies in is kept or given
+ * back. */
 static void note_fate(struct worker *worker, const struct origin *origin, uint8_t fate,
                       struct lane_place place)
 {
-    const uint32_t digest = fate == NATIVE_TOO_LARGE ? 0 : origin->digest;
-    const bool noted = lane_journal_record(worker->journal, origin->lane, fate, place, digest,
-                                           sessions_lane_clock_ms(worker->sessions, worker->now));
-    assert(noted); /* sessions take no more than there is room for */
-    (void)noted;
+    if (worker->fates.count == 0) {
+        worker->fates = (struct lane_records){
+            .lane = origin->lane, .fate = fate, .place = place, .factor = 1};
+    }
+    assert_hot(fate != NATIVE_STORED ||
+               place.index == worker->fates.place.index + worker->fates.count);
+    lane_records_extend(&worker->fates, fate == NATIVE_TOO_LARGE ? 0 : origin->digest);
     if (origin->fragment == SESSION_FRAGMENT_NONE) { return; }
     if (fate == NATIVE_STORED) {
         assert(worker->fragment_count < FRAGMENTS_MAX);
@@ -507,21 +535,25 @@ static bool append_native(struct worker *worker, size_t index)
 {
     const struct origin *const origin = &worker->origins[index];
     const struct verdict *const verdict = &worker->verdicts[index];
-    if (!lane_journal_has_room(worker->journal)) {
-        worker->commit.full = true;
-        return false;
-    }
     uint8_t fate = origin->refused;
     if (fate == NATIVE_STORED && verdict->drop) { fate = NATIVE_DROPPED; }
     struct lane_place place = nowhere;
+    if (fate == NATIVE_STORED) { place = open_commit_place(&worker->commit, verdict->topics[0]); }
+    if (!fate_has_room(worker, origin->lane, fate, place.topic)) {
+        worker->commit.full = true;
+        return false;
+    }
     if (fate == NATIVE_STORED) {
-        place = open_commit_place(&worker->commit, verdict->topics[0]);
         const enum status status = open_commit_add(&worker->commit, &worker->records[index],
                                                    verdict, worker->burst.received.mono_ns);
         if (status == STATUS_FULL) { return false; }
         if (status != STATUS_OK) {
             fate = NATIVE_TOO_LARGE;
             place = nowhere;
+            if (!fate_has_room(worker, origin->lane, fate, place.topic)) {
+                worker->commit.full = true;
+                return false;
+            }
         }
     }
     note_fate(worker, origin, fate, place);
@@ -589,8 +621,10 @@ static void worker_append(struct worker *worker)
             worker->appended_count++;
             continue;
         }
+        flush_fates(worker);
         if (!close_commit(worker)) { return; } /* commits are behind: try again next turn */
     }
+    flush_fates(worker);
     settle_frames(worker);
 }
 
@@ -724,6 +758,9 @@ bool worker_turn(struct worker *worker, struct instant now)
 {
     const uint64_t began = cycles_now();
     worker->now = now;
+    if (worker->sessions != NULL) {
+        worker->lane_clock_ms = sessions_lane_clock_ms(worker->sessions, now);
+    }
     worker->worked = false;
     worker->stage_began = began;
 

@@ -161,19 +161,29 @@ static bool journal_append(struct lane_journal *journal, uint32_t lane, uint8_t 
     return true;
 }
 
+bool lane_journal_records(struct lane_journal *journal, const struct lane_records *records,
+                          int64_t wall_ms)
+{
+    assert_hot((records->fate == NATIVE_STORED) == (records->place.topic != LOG_NO_TOPIC));
+    if (UNLIKELY(!journal_append(journal, records->lane, records->fate, records->place,
+                                 records->count))) {
+        return false;
+    }
+    struct lane *const lane = &journal->lanes[records->lane];
+    struct journal_item *const item = &journal->items[lane->open_item];
+    lane->state.hash = lane->state.hash * records->factor + records->sum;
+    lane->state.active_wall_ms = wall_ms;
+    item->unstored *= records->factor;
+    if (records->fate != NATIVE_STORED) { item->unstored += records->sum; }
+    return true;
+}
+
 bool lane_journal_record(struct lane_journal *journal, uint32_t index, uint8_t fate,
                          struct lane_place place, uint32_t digest, int64_t wall_ms)
 {
-    assert_hot((fate == NATIVE_STORED) == (place.topic != LOG_NO_TOPIC));
-    if (UNLIKELY(!journal_append(journal, index, fate, place, 1))) { return false; }
-
-    struct lane *const lane = &journal->lanes[index];
-    struct journal_item *const item = &journal->items[lane->open_item];
-    lane->state.hash = native_hash_extend(lane->state.hash, digest);
-    lane->state.active_wall_ms = wall_ms;
-    item->unstored *= NATIVE_HASH_FACTOR;
-    if (fate != NATIVE_STORED) { item->unstored += (uint64_t)digest + 1; }
-    return true;
+    struct lane_records records = {.lane = index, .fate = fate, .place = place, .factor = 1};
+    lane_records_extend(&records, digest);
+    return lane_journal_records(journal, &records, wall_ms);
 }
 
 bool lane_journal_skip(struct lane_journal *journal, uint32_t lane, uint32_t count)

@@ -63,6 +63,26 @@ bool lane_journal_has_room(const struct lane_journal *journal);
 MUST_CHECK bool lane_journal_record(struct lane_journal *journal, uint32_t lane, uint8_t fate,
                                     struct lane_place place, uint32_t digest, int64_t wall_ms);
 
+/* The same for records in a row with one fate, stored ones side by side from `place` on. */
+struct lane_records {
+    uint32_t lane;
+    uint8_t fate;
+    struct lane_place place; /* of the first */
+    uint32_t count;
+    uint64_t factor; /* H(last) = H(before the first) × factor + sum: lane_records_extend */
+    uint64_t sum;
+};
+
+static inline void lane_records_extend(struct lane_records *records, uint32_t digest)
+{
+    records->count++;
+    records->factor *= NATIVE_HASH_FACTOR;
+    records->sum = records->sum * NATIVE_HASH_FACTOR + digest + 1;
+}
+
+MUST_CHECK bool lane_journal_records(struct lane_journal *journal,
+                                     const struct lane_records *records, int64_t wall_ms);
+
 /* Skips `count` sequences with the fate LOST; the hash stays. Needs has_room. */
 MUST_CHECK bool lane_journal_skip(struct lane_journal *journal, uint32_t lane, uint32_t count);
 
