@@ -221,6 +221,21 @@ static void check_listener_port_differs(const struct checking *checking, size_t 
     }
 }
 
+/* docs/protocol.md, 6.5: every path carries datagrams of 1,200 bytes, our own port to begin with.
+ */
+static void check_mtu_for_native(const struct checking *checking)
+{
+    enum { LEAST_MTU_BYTES = 1200 + 28 };
+    const struct config *const config = checking->config;
+    if (!config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) { return; }
+    for (size_t i = 0; i < config->port_count; i++) {
+        const uint16_t mtu_bytes = config->ports[i].mtu_bytes;
+        if (mtu_bytes == 0 || mtu_bytes >= LEAST_MTU_BYTES) { continue; }
+        diagnostics_error(checking->diagnostics, place_in_port(checking, i, "mtu"),
+                          "the native protocol needs packets of %d bytes", LEAST_MTU_BYTES);
+    }
+}
+
 static void check_listeners(const struct checking *checking)
 {
     const struct config *const config = checking->config;
@@ -340,6 +355,7 @@ void config_check(const struct config *config, const struct yaml_node *root,
     check_topics_differ(&checking);
     check_topic_hashes_differ(&checking);
     check_listeners(&checking);
+    check_mtu_for_native(&checking);
     check_segment_holds_commits(&checking);
     check_commit_holds_record(&checking);
     check_ring_holds_commits(&checking);

@@ -8,38 +8,21 @@ enum {
 
 static_assert((int)NATIVE_RANGES_MAX <= (int)PACKET_WINDOW_RANGES_MAX, "one array serves both");
 
-static bool room_for(struct sessions *sessions, const struct session *session,
-                     struct packet_room *out, size_t *out_payload_bytes)
-{
-    if (!outbox_reserve(sessions->outbox, session->port, out)) { return false; }
-    const size_t headers_bytes = udp_path_headers_bytes(&session->path);
-    assert(out->capacity_bytes >= headers_bytes + NATIVE_DATAGRAM_BYTES_BASE);
-    *out_payload_bytes = NATIVE_DATAGRAM_BYTES_BASE;
-    return true;
-}
-
-static void send(struct sessions *sessions, const struct session *session,
-                 const struct packet_room *room, size_t payload_bytes)
-{
-    assert_hot(payload_bytes > 0);
-    outbox_push(sessions->outbox, session->port, room->handle,
-                udp_path_finish(&session->path, room->at, payload_bytes));
-}
-
 bool acknowledge_send_close(struct sessions *sessions, uint32_t lane,
                             enum native_close_reason reason)
 {
     struct session *const session = &sessions->items[lane];
     struct packet_room room;
-    size_t capacity_bytes;
-    if (!room_for(sessions, session, &room, &capacity_bytes)) { return false; }
+    uint8_t *const at =
+        outbox_payload(sessions->outbox, session->port, &session->path, NATIVE_CLOSE_BYTES, &room);
+    if (at == NULL) { return false; }
     const struct native_close close = {
         .reason = reason,
         .number = session->ack_number++,
         .sequence = sessions->lanes[lane].durable_sequence,
     };
-    uint8_t *const at = room.at + udp_path_headers_bytes(&session->path);
-    send(sessions, session, &room, native_encode_close(at, capacity_bytes, session->id, &close));
+    outbox_send(sessions->outbox, session->port, &session->path, &room,
+                native_encode_close(at, NATIVE_CLOSE_BYTES, session->id, &close));
     return true;
 }
 
@@ -61,8 +44,9 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
 {
     struct session *const session = &sessions->items[lane];
     struct packet_room room;
-    size_t capacity_bytes;
-    if (!room_for(sessions, session, &room, &capacity_bytes)) { return false; }
+    uint8_t *const at = outbox_payload(sessions->outbox, session->port, &session->path,
+                                       NATIVE_DATAGRAM_BYTES_BASE, &room);
+    if (at == NULL) { return false; }
 
     struct packet_range ranges[NATIVE_RANGES_MAX];
     struct native_ack ack;
@@ -79,10 +63,10 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
         ack.ranges[i] = (struct native_range){ranges[i].first, ranges[i].last};
     }
 
-    uint8_t *const at = room.at + udp_path_headers_bytes(&session->path);
-    struct sink sink = native_ack_begin(at, capacity_bytes, session->id, &ack);
+    struct sink sink = native_ack_begin(at, NATIVE_DATAGRAM_BYTES_BASE, session->id, &ack);
     const uint64_t durable = put_fates(sessions, lane, &sink);
-    send(sessions, session, &room, native_ack_end(at, &sink, durable));
+    outbox_send(sessions->outbox, session->port, &session->path, &room,
+                native_ack_end(at, &sink, durable));
     session->unacked = 0;
     session->told_closed = sessions->credit_bytes == 0;
     sessions_count(sessions, STATS_native_acks, 1);

@@ -10,44 +10,26 @@ enum {
 
 /* ------------------------------------------------------------------------------------ answers */
 
-static bool room_for(struct sessions *sessions, size_t port, const struct udp_path *path,
-                     size_t payload_bytes, struct packet_room *room)
-{
-    if (!outbox_reserve(sessions->outbox, port, room)) { return false; }
-    const size_t needed_bytes = udp_path_headers_bytes(path) + payload_bytes;
-    if (room->capacity_bytes >= needed_bytes && room->capacity_bytes >= UDP_PATH_FRAME_BYTES_MIN) {
-        return true;
-    }
-    outbox_cancel(sessions->outbox, port, room->handle);
-    return false;
-}
-
-static void send(struct sessions *sessions, size_t port, const struct udp_path *path,
-                 const struct packet_room *room, size_t payload_bytes)
-{
-    assert_hot(payload_bytes > 0);
-    outbox_push(sessions->outbox, port, room->handle,
-                udp_path_finish(path, room->at, payload_bytes));
-}
-
 void handshake_reject(struct sessions *sessions, size_t port, const struct udp_path *path,
                       uint64_t token, const struct native_reject *reject)
 {
     struct packet_room room;
     sessions_count(sessions, STATS_native_rejects, 1);
-    if (!room_for(sessions, port, path, NATIVE_REJECT_BYTES, &room)) { return; }
-    uint8_t *const at = room.at + udp_path_headers_bytes(path);
-    send(sessions, port, path, &room, native_encode_reject(at, NATIVE_REJECT_BYTES, token, reject));
+    uint8_t *const at = outbox_payload(sessions->outbox, port, path, NATIVE_REJECT_BYTES, &room);
+    if (at == NULL) { return; }
+    outbox_send(sessions->outbox, port, path, &room,
+                native_encode_reject(at, NATIVE_REJECT_BYTES, token, reject));
 }
 
 void handshake_versions(struct sessions *sessions, const struct session_input *input,
                         const struct udp_path *path, uint64_t token)
 {
     struct packet_room room;
-    if (!room_for(sessions, input->port, path, NATIVE_VERSIONS_BYTES, &room)) { return; }
-    uint8_t *const at = room.at + udp_path_headers_bytes(path);
-    send(sessions, input->port, path, &room,
-         native_encode_versions(at, NATIVE_VERSIONS_BYTES, token));
+    uint8_t *const at =
+        outbox_payload(sessions->outbox, input->port, path, NATIVE_VERSIONS_BYTES, &room);
+    if (at == NULL) { return; }
+    outbox_send(sessions->outbox, input->port, path, &room,
+                native_encode_versions(at, NATIVE_VERSIONS_BYTES, token));
 }
 
 void handshake_hello(struct sessions *sessions, const struct session_input *input,
@@ -55,12 +37,13 @@ void handshake_hello(struct sessions *sessions, const struct session_input *inpu
 {
     struct packet_room room;
     sessions_count(sessions, STATS_native_hellos, 1);
-    if (!room_for(sessions, input->port, path, NATIVE_CHALLENGE_BYTES, &room)) { return; }
+    uint8_t *const at =
+        outbox_payload(sessions->outbox, input->port, path, NATIVE_CHALLENGE_BYTES, &room);
+    if (at == NULL) { return; }
     const struct native_cookie cookie =
         cookie_mint(sessions->options.cookie_key, path, nonce, input->received.mono_ns);
-    uint8_t *const at = room.at + udp_path_headers_bytes(path);
-    send(sessions, input->port, path, &room,
-         native_encode_challenge(at, NATIVE_CHALLENGE_BYTES, nonce, &cookie));
+    outbox_send(sessions->outbox, input->port, path, &room,
+                native_encode_challenge(at, NATIVE_CHALLENGE_BYTES, nonce, &cookie));
 }
 
 void handshake_accept(struct sessions *sessions, uint32_t lane)
@@ -69,7 +52,9 @@ void handshake_accept(struct sessions *sessions, uint32_t lane)
     struct session *const session = &sessions->items[lane];
     struct packet_room room;
     session->accept_due = false;
-    if (!room_for(sessions, session->port, &session->path, NATIVE_ACCEPT_BYTES, &room)) { return; }
+    uint8_t *const at =
+        outbox_payload(sessions->outbox, session->port, &session->path, NATIVE_ACCEPT_BYTES, &room);
+    if (at == NULL) { return; }
     const struct native_accept accept = {
         .session = session->id,
         .next = session->next_sequence,
@@ -87,9 +72,8 @@ void handshake_accept(struct sessions *sessions, uint32_t lane)
         .incarnation = options->incarnation,
     };
     if (sessions->credit_bytes == 0) { session->told_closed = true; }
-    uint8_t *const at = room.at + udp_path_headers_bytes(&session->path);
-    send(sessions, session->port, &session->path, &room,
-         native_encode_accept(at, NATIVE_ACCEPT_BYTES, session->nonce, &accept));
+    outbox_send(sessions->outbox, session->port, &session->path, &room,
+                native_encode_accept(at, NATIVE_ACCEPT_BYTES, session->nonce, &accept));
     sessions_count(sessions, STATS_native_accepts, 1);
 }
 

@@ -39,6 +39,26 @@ void outbox_cancel(struct outbox *outbox, size_t port, void *handle)
     packets_release(outbox->ports[port].packets, &handle, 1);
 }
 
+uint8_t *outbox_payload(struct outbox *outbox, size_t port, const struct udp_path *path,
+                        size_t payload_bytes, struct packet_room *room)
+{
+    if (!outbox_reserve(outbox, port, room)) { return NULL; }
+    const size_t headers_bytes = udp_path_headers_bytes(path);
+    if (room->capacity_bytes >= headers_bytes + payload_bytes &&
+        room->capacity_bytes >= UDP_PATH_FRAME_BYTES_MIN) {
+        return room->at + headers_bytes;
+    }
+    outbox_cancel(outbox, port, room->handle);
+    return NULL;
+}
+
+void outbox_send(struct outbox *outbox, size_t port, const struct udp_path *path,
+                 const struct packet_room *room, size_t payload_bytes)
+{
+    assert_hot(payload_bytes > 0);
+    outbox_push(outbox, port, room->handle, udp_path_finish(path, room->at, payload_bytes));
+}
+
 size_t outbox_flush(struct outbox *outbox)
 {
     size_t count = 0;

@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/config.h"
 #include "nic/packets.h"
+#include "nic/udp_path.h"
 
 BEGIN_C_DECLS
 
@@ -35,6 +36,14 @@ void outbox_init(struct outbox *outbox, const struct packets *ports, size_t port
 bool outbox_reserve(struct outbox *outbox, size_t port, struct packet_room *out);
 void outbox_push(struct outbox *outbox, size_t port, void *handle, size_t len_bytes);
 void outbox_cancel(struct outbox *outbox, size_t port, void *handle);
+
+/* Where the payload of a datagram along `path` is to be written; NULL: no buffer, or none so large.
+ * Ends in outbox_send or outbox_cancel. */
+uint8_t *outbox_payload(struct outbox *outbox, size_t port, const struct udp_path *path,
+                        size_t payload_bytes, struct packet_room *room);
+/* Puts the headers in front of it and pushes it. */
+void outbox_send(struct outbox *outbox, size_t port, const struct udp_path *path,
+                 const struct packet_room *room, size_t payload_bytes);
 
 /* Hands over what waits; answers how many frames that were. */
 size_t outbox_flush(struct outbox *outbox);

@@ -480,8 +480,7 @@ static const struct lane_place nowhere = {LOG_NO_TOPIC, 0};
 static void flush_fates(struct worker *worker)
 {
     if (worker->fates.count == 0) { return; }
-    const bool noted =
-        lane_journal_records(worker->journal, &worker->fates, worker->lane_clock_ms);
+    const bool noted = lane_journal_records(worker->journal, &worker->fates, worker->lane_clock_ms);
     assert(noted); /* sessions take no more than there is room for */
     (void)noted;
     worker->fates.count = 0;
@@ -506,8 +505,8 @@ static void note_fate(struct worker *worker, const struct origin *origin, uint8_
                       struct lane_place place)
 {
     if (worker->fates.count == 0) {
-        worker->fates = (struct lane_records){
-            .lane = origin->lane, .fate = fate, .place = place, .factor = 1};
+        worker->fates =
+            (struct lane_records){.lane = origin->lane, .fate = fate, .place = place, .factor = 1};
     }
     assert_hot(fate != NATIVE_STORED ||
                place.index == worker->fates.place.index + worker->fates.count);

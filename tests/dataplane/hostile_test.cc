@@ -57,7 +57,7 @@ class Honest {
     }
 
     // A few records from where the appliance stands, in pieces, now and then out of order.
-    void Speak(struct sim_random *random)
+    void Speak(struct random *random)
     {
         const uint64_t first = received_ + 1;
         const uint64_t count = sim_random_between(random, 1, 6);
@@ -217,7 +217,7 @@ class Hostile : public NativeTest {
     };
 
     static constexpr uint8_t kHonest = 4;
-    struct sim_random random_ = {};
+    struct random random_ = {};
     std::vector<std::unique_ptr<Honest>> honest_;
     std::vector<std::pair<struct sim_address, Bytes>> recorded_;
     std::map<uint32_t, Traffic> traffic_;
@@ -237,7 +237,7 @@ class Strangers : public Hostile {
     Bytes Noise(size_t len_bytes)
     {
         Bytes out(len_bytes);
-        for (uint8_t &byte : out) { byte = static_cast<uint8_t>(sim_random_next(&random_)); }
+        for (uint8_t &byte : out) { byte = static_cast<uint8_t>(random_u64(&random_)); }
         return out;
     }
 
@@ -263,7 +263,7 @@ class Strangers : public Hostile {
     {
         const uint64_t changes = 1 + Below(8);
         for (uint64_t i = 0; i < changes; i++) {
-            (*datagram)[Below(datagram->size())] = static_cast<uint8_t>(sim_random_next(&random_));
+            (*datagram)[Below(datagram->size())] = static_cast<uint8_t>(random_u64(&random_));
         }
         if (Below(4) == 0) {
             const size_t at = Below(datagram->size() / 8) * 8;
@@ -322,12 +322,12 @@ class Strangers : public Hostile {
         case 6: Throw(Anybody(), Recorded()); return; // a replay from elsewhere: OPENs with cookies
         case 7: {
             Producer stranger(world_.get(), Anybody(), static_cast<uint8_t>(1 + Below(6)));
-            stranger.nonce_ = sim_random_next(&random_) | 1;
+            stranger.nonce_ = random_u64(&random_) | 1;
             stranger.open_.epoch = Absurd();
             stranger.open_.oldest_held = Absurd();
             stranger.open_.durable = Absurd();
             store_le32(stranger.open_.cookie.bytes, static_cast<uint32_t>(Below(4)));
-            store_le64(stranger.open_.cookie.bytes + 8, sim_random_next(&random_));
+            store_le64(stranger.open_.cookie.bytes + 8, random_u64(&random_));
             Throw(stranger.Address(), Below(2) == 0 ? stranger.HelloBytes() : stranger.OpenBytes());
             return;
         }

@@ -24,7 +24,7 @@ struct rig_seat {
 
 struct native_rig {
     struct native_rig_options options;
-    struct sim_random random;
+    struct random random;
     struct instant now;
     struct interface interface;
     struct steering steering;
@@ -141,8 +141,7 @@ struct native_rig *native_rig_create(const struct native_rig_options *options)
     assert(rig->root != NULL);
     memset(rig->root, 0, sizeof *rig->root);
     root_page_init(rig->root);
-    const struct sim_disk_options disk = {.seed = sim_random_next(&rig->random),
-                                          .delay_reaps_max = 2};
+    const struct sim_disk_options disk = {.seed = random_u64(&rig->random), .delay_reaps_max = 2};
     rig->disk = sim_disk_create(&disk);
     return rig;
 }
@@ -169,7 +168,7 @@ static struct log_id fresh_id(void *context)
     struct native_rig *const rig = context;
     struct log_id id;
     for (size_t i = 0; i < sizeof id.bytes; i++) {
-        id.bytes[i] = (uint8_t)sim_random_next(&rig->random);
+        id.bytes[i] = (uint8_t)random_u64(&rig->random);
     }
     return id;
 }
@@ -226,7 +225,7 @@ static void make_steering(struct native_rig *rig, size_t workers)
 {
     uint8_t key[STEERING_KEY_BYTES];
     uint16_t queues[128];
-    for (size_t i = 0; i < sizeof key; i++) { key[i] = (uint8_t)sim_random_next(&rig->random); }
+    for (size_t i = 0; i < sizeof key; i++) { key[i] = (uint8_t)random_u64(&rig->random); }
     for (size_t i = 0; i < 128; i++) { queues[i] = (uint16_t)(i % workers); }
     const bool good = steering_init(&rig->steering, bytes_of(key, sizeof key), queues, 128);
     assert(good);
@@ -257,13 +256,11 @@ void native_rig_start(struct native_rig *rig, size_t workers)
     rig->root->worker_count = (uint32_t)workers;
     status = partitions_supply(&rig->partitions, &rig->config, /*runtime=*/NULL, &rig->supply);
     assert(status == STATUS_OK);
-    segment_supply_seed(rig->supply, sim_random_next(&rig->random));
+    segment_supply_seed(rig->supply, random_u64(&rig->random));
     while (segment_supply_work(rig->supply, rig->now.mono_ns)) {}
 
     uint8_t entropy[64];
-    for (size_t i = 0; i < sizeof entropy; i++) {
-        entropy[i] = (uint8_t)sim_random_next(&rig->random);
-    }
+    for (size_t i = 0; i < sizeof entropy; i++) { entropy[i] = (uint8_t)random_u64(&rig->random); }
     status = seat_native_init(&rig->native, &rig->config, &rig->partitions, entropy);
     assert(status == STATUS_OK);
     (void)status;
@@ -314,7 +311,7 @@ static void drain(struct native_rig *rig)
 void native_rig_crash(struct native_rig *rig)
 {
     assert(rig->up);
-    struct sim_disk *const after = sim_disk_after_crash(rig->disk, sim_random_next(&rig->random));
+    struct sim_disk *const after = sim_disk_after_crash(rig->disk, random_u64(&rig->random));
     drain(rig);
     take_down(rig);
     sim_disk_destroy(rig->disk);

@@ -44,8 +44,8 @@ struct sim_flight {
 
 struct sim_disk {
     struct sim_disk_options options;
-    struct sim_random random;
-    struct sim_random trouble; /* chances and latencies: they shift nothing else */
+    struct random random;
+    struct random trouble; /* chances and latencies: they shift nothing else */
     struct sim_queue queues[SIM_DISK_QUEUES_MAX];
     uint64_t now_ns;
     uint64_t latency_ns_min;
@@ -78,7 +78,7 @@ struct sim_disk {
     uint64_t operations_left;
 };
 
-static uint64_t sim_random(struct sim_disk *disk) { return sim_random_next(&disk->random); }
+static uint64_t sim_random(struct sim_disk *disk) { return random_u64(&disk->random); }
 
 /* Counts one changing call; false when the power is off. */
 static bool sim_has_power(struct sim_disk *disk)

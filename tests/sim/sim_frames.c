@@ -162,9 +162,9 @@ size_t sim_frame_queue(uint64_t seed, struct sim_address source, struct sim_addr
                        size_t queues)
 {
     assert(queues > 0);
-    struct sim_random hash = {seed};
+    struct random hash = {seed};
     hash.state ^= (uint64_t)source.host << 32 | target.host;
-    hash.state = sim_random_next(&hash);
+    hash.state = random_u64(&hash);
     hash.state ^= (uint64_t)source.port << 16 | target.port;
     return sim_random_below(&hash, queues);
 }

@@ -35,7 +35,7 @@ struct link {
 };
 
 struct sim_network {
-    struct sim_random random;
+    struct random random;
     struct sim_network_settings settings;
     struct sim_network_counts counts; /* but in_flight */
     struct sim_address endpoints[SIM_ENDPOINTS_MAX];
@@ -107,7 +107,7 @@ static struct transit heap_pop(struct transit_list *heap)
 
 /* ------------------------------------------------------------------------------------ damage */
 
-static void flip_bits(struct sim_random *random, struct transit *transit)
+static void flip_bits(struct random *random, struct transit *transit)
 {
     /* An odd number: they cannot all undo each other. */
     const uint64_t flips = 1 + 2 * sim_random_below(random, FLIP_PAIRS_MAX);
@@ -125,7 +125,7 @@ static void resize(struct transit *transit, size_t len_bytes)
 }
 
 /* Some way to be another datagram than the one that was sent. */
-static void damage(struct sim_random *random, struct transit *transit)
+static void damage(struct random *random, struct transit *transit)
 {
     const size_t len_bytes = transit->len_bytes;
     const uint64_t kind = sim_random_below(random, 4);
@@ -134,7 +134,7 @@ static void damage(struct sim_random *random, struct transit *transit)
     } else if (len_bytes == 0 || (kind == 1 && len_bytes <= SIM_DATAGRAM_BYTES_MAX / 2)) {
         resize(transit, len_bytes + sim_random_between(random, 1, GROWTH_BYTES_MAX));
         for (size_t i = len_bytes; i < transit->len_bytes; i++) {
-            transit->bytes[i] = (uint8_t)sim_random_next(random);
+            transit->bytes[i] = (uint8_t)random_u64(random);
         }
     } else {
         flip_bits(random, transit);
@@ -153,7 +153,7 @@ static size_t in_flight(const struct sim_network *network)
 static void send_copy(struct sim_network *network, const struct transit *sent, struct bytes payload)
 {
     const struct sim_network_settings *const settings = &network->settings;
-    struct sim_random *const random = &network->random;
+    struct random *const random = &network->random;
     const bool lost = sim_random_chance(random, settings->loss);
     const bool reordered = sim_random_chance(random, settings->reordering);
     const bool corrupted = sim_random_chance(random, settings->corruption);

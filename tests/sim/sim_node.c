@@ -42,7 +42,7 @@ struct sent_list {
 
 struct sim_node {
     struct sim_node_settings settings;
-    struct sim_random random;
+    struct random random;
     struct config config; /* points into the arrays below */
     uint32_t cores[SIM_NODE_WORKERS_MAX];
     struct config_listener listeners_of_config[SIM_NODE_LISTENERS_MAX];
@@ -80,8 +80,8 @@ struct sim_node {
 
 static void digest_add(struct sim_node *node, uint64_t value)
 {
-    struct sim_random mix = {node->digest ^ value};
-    node->digest = sim_random_next(&mix);
+    struct random mix = {node->digest ^ value};
+    node->digest = random_u64(&mix);
 }
 
 static void digest_bytes(struct sim_node *node, struct bytes bytes)
@@ -223,8 +223,8 @@ static struct log_id fresh_id(void *context)
 {
     struct sim_node *const node = context;
     struct log_id id;
-    store_le64(id.bytes, sim_random_next(&node->random));
-    store_le64(id.bytes + 8, sim_random_next(&node->random));
+    store_le64(id.bytes, random_u64(&node->random));
+    store_le64(id.bytes + 8, random_u64(&node->random));
     return id;
 }
 
@@ -282,7 +282,7 @@ static enum status make_supply(struct sim_node *node, struct instant now)
                                       &node->retention);
     }
     if (status != STATUS_OK) { return status; }
-    segment_supply_seed(node->supply, sim_random_next(&node->random));
+    segment_supply_seed(node->supply, random_u64(&node->random));
     while (segment_supply_work(node->supply, now.mono_ns)) {}
     return STATUS_OK;
 }
@@ -292,7 +292,7 @@ static enum status make_native(struct sim_node *node)
     uint8_t secret[64];
     if (!config_has_protocol(&node->config, CONFIG_PROTOCOL_NATIVE)) { return STATUS_OK; }
     for (size_t at = 0; at < sizeof secret; at += 8) {
-        store_le64(secret + at, sim_random_next(&node->random));
+        store_le64(secret + at, random_u64(&node->random));
     }
     return seat_native_init(&node->native, &node->config, &node->partitions, secret);
 }
@@ -587,7 +587,7 @@ static void give_back_pages(struct sim_node *node, struct kept_pages *kept)
 
 void sim_node_crash(struct sim_node *node, enum sim_node_loss loss)
 {
-    struct sim_disk *const after = sim_disk_after_crash(node->disk, sim_random_next(&node->random));
+    struct sim_disk *const after = sim_disk_after_crash(node->disk, random_u64(&node->random));
     if (node->up) {
         digest_pages(node);
         struct kept_pages *const kept = keep_pages(node);
@@ -626,7 +626,7 @@ void sim_node_close(struct sim_node *node)
     if (all_durable) { node->root->state = ROOT_STATE_STOPPED; }
     /* Of a log that closed, writes may still be out: they are left to their fate, as by a process
      * that exits. The drain is for their memory, and runs ahead of time. */
-    struct sim_disk *const after = sim_disk_after_crash(node->disk, sim_random_next(&node->random));
+    struct sim_disk *const after = sim_disk_after_crash(node->disk, random_u64(&node->random));
     struct kept_pages *const kept = keep_pages(node);
     drain(node);
     take_down(node);
@@ -650,7 +650,7 @@ struct sim_node *sim_node_create(const struct sim_node_settings *settings)
         assert(node->own_rules != NULL);
     }
     make_root(node);
-    const struct sim_disk_options disk = {.seed = sim_random_next(&node->random)};
+    const struct sim_disk_options disk = {.seed = random_u64(&node->random)};
     node->disk = sim_disk_create(&disk);
     return node;
 }
@@ -695,6 +695,6 @@ uint64_t sim_node_found(const struct sim_node *node, enum recovery_finding findi
 
 uint64_t sim_node_digest(const struct sim_node *node)
 {
-    struct sim_random mix = {node->digest ^ sim_disk_digest(node->disk)};
-    return sim_random_next(&mix);
+    struct random mix = {node->digest ^ sim_disk_digest(node->disk)};
+    return random_u64(&mix);
 }

@@ -69,13 +69,13 @@ class Box {
     explicit Box(uint64_t seed) : random_{seed}
     {
         sim_clock_init(&clock_, uint64_t{1000} * NS_PER_S, 1'700'000'000'000);
-        struct sim_node_settings settings = sim_node_defaults(sim_random_next(&random_));
+        struct sim_node_settings settings = sim_node_defaults(random_u64(&random_));
         settings.commit_linger_ns = Between(1, 4) * NS_PER_MS;
         settings.commits_in_flight = static_cast<uint32_t>(Between(1, 8));
         settings.segment_bytes = uint64_t{64 * 1024} << Between(0, 2);
         node_.reset(sim_node_create(&settings));
 
-        network_.reset(sim_network_create(sim_random_next(&random_)));
+        network_.reset(sim_network_create(random_u64(&random_)));
         for (size_t i = 0; i < kSenders; i++) {
             senders_.push_back({{static_cast<uint32_t>(0xc0000214 + i), 30000}, 0, 0});
             sim_network_add(network_.get(), senders_[i].address);
@@ -367,11 +367,11 @@ class Box {
 
     void Mix(uint64_t value)
     {
-        struct sim_random mix = {digest_ ^ value};
-        digest_ = sim_random_next(&mix);
+        struct random mix = {digest_ ^ value};
+        digest_ = random_u64(&mix);
     }
 
-    struct sim_random random_;
+    struct random random_;
     struct sim_clock clock_ = {};
     std::unique_ptr<struct sim_node, NodeFree> node_;
     std::unique_ptr<struct sim_network, NodeFree> network_;

@@ -35,12 +35,12 @@ std::string IdentityOf(uint32_t lane, uint32_t process, uint64_t sequence)
     return text;
 }
 
-std::string FillerOf(struct sim_random *random, size_t length)
+std::string FillerOf(struct random *random, size_t length)
 {
     std::string out(length, ' ');
     uint64_t bits = 0;
     for (size_t i = 0; i < length; i++) {
-        if (i % 8 == 0) { bits = sim_random_next(random); }
+        if (i % 8 == 0) { bits = random_u64(random); }
         out[i] = static_cast<char>('a' + (bits >> (i % 8 * 8) & 0xff) % 26);
     }
     return out;

@@ -121,7 +121,7 @@ class Model {
     uint64_t HashOf(const Lane &lane, uint64_t last_sequence) const;
     Sent *FindByIdentity(const std::string &text);
 
-    struct sim_random random_;
+    struct random random_;
     std::deque<Sent> sent_;
     std::vector<Lane> lanes_;
     std::multiset<std::string> lines_allowed_;

@@ -22,8 +22,8 @@ void Violate(const char *format, ...)
 
 void Trace::Mix(uint64_t value)
 {
-    struct sim_random mix = {digest_ ^ value};
-    digest_ = sim_random_next(&mix);
+    struct random mix = {digest_ ^ value};
+    digest_ = random_u64(&mix);
 }
 
 void Trace::Print(const Event &event)

@@ -114,7 +114,7 @@ void World::AddLane(size_t host, const native_producer_id &producer)
     lane->pause_ns_max = (OneIn(3) ? 1 : Between(1, 80)) * NS_PER_MS;
     lane->options = {
         .producer = producer,
-        .number = static_cast<uint32_t>(OneIn(2) ? producers_.size() : sim_random_next(&random_)),
+        .number = static_cast<uint32_t>(OneIn(2) ? producers_.size() : random_u64(&random_)),
         .epoch = Between(1, 3),
         .durable = lane->first_sequence - 1,
         .oldest_held = lane->first_sequence,
@@ -125,7 +125,7 @@ void World::AddLane(size_t host, const native_producer_id &producer)
         .linger_ns = Between(0, 5) * NS_PER_MS,
         .initial_rtt_ns = uint64_t{OneIn(2) ? 0U : 20U} * NS_PER_MS,
         .keep_open = OneIn(2),
-        .seed = sim_random_next(&random_),
+        .seed = random_u64(&random_),
     };
     lane->state_durable = lane->first_sequence - 1;
     lane->model = model_.AddLane(producer, lane->options.number, lane->first_sequence);
@@ -138,8 +138,8 @@ void World::AddProducers()
     const size_t hosts = Between(1, lanes);
     std::vector<native_producer_id> ids(hosts);
     for (native_producer_id &id : ids) {
-        store_le64(id.bytes, sim_random_next(&random_));
-        store_le64(id.bytes + 8, sim_random_next(&random_));
+        store_le64(id.bytes, random_u64(&random_));
+        store_le64(id.bytes + 8, random_u64(&random_));
     }
     for (size_t i = 0; i < lanes; i++) { AddLane(i % hosts, ids[i % hosts]); }
     /* Few lanes are allowed only where none can move to a full worker. */
@@ -151,12 +151,12 @@ void World::AddProducers()
 World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
     : random_{seed}, trace_(trace), model_(seed ^ 0x5eed)
 {
-    (void)sim_random_next(&random_);
+    (void)random_u64(&random_);
     DrawTroubles();
     sim_clock_init(&clock_, uint64_t{1000} * NS_PER_S, 1'700'000'000'000);
-    DrawSettings(sim_random_next(&random_));
+    DrawSettings(random_u64(&random_));
     settings_.rules = rules;
-    network_ = sim_network_create(sim_random_next(&random_));
+    network_ = sim_network_create(random_u64(&random_));
     AddProducers();
     stranger_ = {kStrangerHost, 666};
     stranger_endpoint_ = sim_network_add(network_, stranger_);
@@ -342,7 +342,7 @@ void World::CrashProducer(Producer *producer)
     producer->lane = nullptr;
     struct lane_options *const options = &producer->options;
     options->epoch++;
-    options->seed = sim_random_next(&random_);
+    options->seed = random_u64(&random_);
     const bool remembers = !Has(kProducerForgets) || OneIn(2);
     if (remembers && producer->state_durable != NATIVE_UNKNOWN) {
         if (durable != NATIVE_UNKNOWN && durable > producer->state_durable && !OneIn(4)) {
@@ -692,7 +692,7 @@ void World::Impersonate(Producer *victim)
     options.oldest_held = NATIVE_UNKNOWN;
     options.begin = false;
     options.keep_open = false;
-    options.seed = sim_random_next(&random_);
+    options.seed = random_u64(&random_);
     victim->impostor_was_here |= options.epoch > victim->options.epoch;
     model_.LaneMayBeTaken(victim->model);
     impostor_is_fenced_ =

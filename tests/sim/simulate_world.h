@@ -157,7 +157,7 @@ class World {
     void CloseAll();
     void CheckEnd();
 
-    struct sim_random random_;
+    struct random random_;
     Trace *trace_;
     struct sim_clock clock_ = {};
     uint64_t troubles_ = 0;
