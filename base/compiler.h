@@ -4,6 +4,8 @@
  * opens right behind a header's includes and closes at its end. */
 #pragma once
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 #define BEGIN_C_DECLS extern "C" {
 #define END_C_DECLS   }
@@ -23,6 +25,12 @@
 
 #define LIKELY(claim)   __builtin_expect(!!(claim), 1)
 #define UNLIKELY(claim) __builtin_expect(!!(claim), 0)
+
+/* Memory that will be needed soon, likely to be written. A hint: any address is fine. */
+static inline void prefetch(const void *at, size_t len_bytes)
+{
+    for (size_t i = 0; i < len_bytes; i += 64) { __builtin_prefetch((const char *)at + i, 1); }
+}
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

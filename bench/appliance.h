@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "bench/counters.h"
 #include "bench/frames.h"
+#include "bench/producers.h"
 #include "dataplane/node_config.h"
 #include "nic/dpdk_port.h"
 #include "wire/stats_page.h"
@@ -41,18 +42,34 @@ struct ingest_run {
     /* in */
     struct appliance *appliance;
     struct frames *frames;
+    struct producers *producers; /* NULL: the frames are sent as they are */
+    struct frames *flood;        /* beside them; NULL: none */
     uint16_t port_id;
     uint64_t duration_ns;
+    /* Frames a second, of the time that feeding itself does not take; 0: as many as go. */
+    bool counts_turns; /* two system calls a turn */
+    double frames_per_s;
+    double flood_per_s;
     /* out */
     uint64_t elapsed_ns; /* until the last record fed was durable */
     uint64_t cpu_ns;
     uint64_t feed_cycles;
     uint64_t turns;
     struct counted counted;
+    struct counted worker; /* of its busy turns alone; with counts_turns */
     uint64_t frames_fed;
+    uint64_t flood_fed;
     bool timed_out; /* what was fed did not become durable */
 };
 /* A body for the worker's lcore; `argument` is a struct ingest_run. */
 int appliance_ingest(void *argument);
+
+struct open_run {
+    struct appliance *appliance;
+    struct producers *producers;
+    bool timed_out;
+};
+/* Likewise, with a struct open_run: all lanes of the producers are open then. */
+int appliance_open_lanes(void *argument);
 
 END_C_DECLS

@@ -22,6 +22,8 @@ struct counted {
 };
 
 void counters_begin(struct counters *counters);
+/* Since begin; a system call. */
+struct counted counters_now(const struct counters *counters);
 struct counted counters_end(struct counters *counters);
 
 END_C_DECLS

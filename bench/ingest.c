@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/cycles.h"
 #include "base/logger.h"
+#include "bench/contest.h"
 #include "bench/report.h"
 #include "bench/rounds.h"
 #include "bench/workload.h"
@@ -19,6 +20,7 @@ enum {
     EXIT_USAGE = 64,
     ROUNDS_DEFAULT = 10,
     SEED = 20260711,
+    HOSTS = 64, /* source addresses */
 };
 
 static const char device[] = "net_ring0";
@@ -42,7 +44,7 @@ static const char usage[] =
 struct arguments {
     size_t rounds;
     double seconds;
-    bool wanted[WORKLOAD_COUNT];
+    bool wanted[WORKLOAD_COUNT + CONTEST_COUNT]; /* contests behind the workloads */
     bool some_wanted;
     const char *directory;
     const char *json;
@@ -55,15 +57,21 @@ struct bench {
     struct dpdk_port *port;
     uint16_t port_id;
     struct rounds rounds;
+    struct contest_result contest;
     json_t *results;
 };
 
 /* ----------------------------------------------------------------------------------- arguments */
 
+static const char *name_of(size_t index)
+{
+    return index < WORKLOAD_COUNT ? workloads[index].name : contests[index - WORKLOAD_COUNT].name;
+}
+
 static void want_workload(struct arguments *arguments, const char *name)
 {
-    for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
-        if (strcmp(workloads[i].name, name) != 0) { continue; }
+    for (size_t i = 0; i < WORKLOAD_COUNT + CONTEST_COUNT; i++) {
+        if (strcmp(name_of(i), name) != 0) { continue; }
         arguments->wanted[i] = arguments->some_wanted = true;
         return;
     }
@@ -75,6 +83,9 @@ static void list_workloads(void)
 {
     for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
         printf("%-14s %s\n", workloads[i].name, workloads[i].help);
+    }
+    for (size_t i = 0; i < CONTEST_COUNT; i++) {
+        printf("%-14s %s\n", contests[i].name, contests[i].help);
     }
 }
 
@@ -224,7 +235,14 @@ static enum status measure(struct bench *bench, const struct workload *workload,
     struct frames frames;
     struct appliance *appliance = NULL;
     const struct interface *const interface = dpdk_port_interface(bench->port);
-    enum status status = frames_create(&frames, workload->kind, interface, DATA_BYTES, SEED);
+    const struct frames_options data = {
+        .kind = workload->kind,
+        .interface = interface,
+        .bytes_min = DATA_BYTES,
+        .seed = SEED,
+        .hosts = HOSTS,
+    };
+    enum status status = frames_create(&frames, &data);
     if (status != STATUS_OK) {
         log_error("the data set: %s", status_text(status));
         return status;
@@ -277,6 +295,41 @@ static enum status run_workload(struct bench *bench, const struct workload *work
     return STATUS_OK;
 }
 
+static enum status run_contest(struct bench *bench, const struct contest *contest)
+{
+    struct scratch scratch;
+    enum status status = scratch_init(&scratch, bench->arguments.directory);
+    if (status == STATUS_OK) {
+        const struct contest_options options = {
+            .contest = contest,
+            .port = bench->port,
+            .directory = scratch.directory,
+            .runtime = scratch.runtime,
+            .port_id = bench->port_id,
+            .core = bench->core,
+            .rounds = bench->arguments.rounds,
+            .duration_ns = (uint64_t)(bench->arguments.seconds * NS_PER_S),
+            .data_bytes = DATA_BYTES,
+            .seed = SEED,
+        };
+        status = contest_run(&options, &bench->contest);
+    }
+    scratch_deinit(&scratch);
+    if (status != STATUS_OK) { return status; }
+
+    contest_print(&bench->contest);
+    fflush(stdout);
+    json_array_append_new(bench->results, contest_json(&bench->contest));
+    return STATUS_OK;
+}
+
+static enum status run_one(struct bench *bench, size_t index)
+{
+    if (bench->arguments.some_wanted && !bench->arguments.wanted[index]) { return STATUS_OK; }
+    if (index < WORKLOAD_COUNT) { return run_workload(bench, &workloads[index]); }
+    return run_contest(bench, &contests[index - WORKLOAD_COUNT]);
+}
+
 static enum status write_json(const struct bench *bench)
 {
     json_t *const root = json_object();
@@ -299,9 +352,8 @@ int main(int argc, char **argv)
     bench.results = json_array();
     enum status status = create_port(&bench);
     bench.cycles_per_s = cycles_per_second();
-    for (size_t i = 0; status == STATUS_OK && i < WORKLOAD_COUNT; i++) {
-        if (bench.arguments.some_wanted && !bench.arguments.wanted[i]) { continue; }
-        status = run_workload(&bench, &workloads[i]);
+    for (size_t i = 0; status == STATUS_OK && i < WORKLOAD_COUNT + CONTEST_COUNT; i++) {
+        status = run_one(&bench, i);
     }
     if (status == STATUS_OK && bench.arguments.json != NULL) { status = write_json(&bench); }
     json_decref(bench.results);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     STAMP_BYTES = 32,
@@ -139,6 +140,19 @@ size_t line_make(struct line_maker *maker, char *out)
     return check_length(snprintf(out, LINES_TEXT_BYTES, "%s %s %s[%u]: %.200s seq=%llu", stamp,
                                  PICK(maker, hosts), event.app, 300 + line_maker_draw(maker, 64700),
                                  event.text, (unsigned long long)maker->number));
+}
+
+void line_make_filled(struct line_maker *maker, char *out, size_t len_bytes)
+{
+    for (size_t used = 0; used < len_bytes;) {
+        char text[LINES_TEXT_BYTES];
+        const size_t made = line_make(maker, text);
+        text[made] = ' '; /* in place of the NUL: between two */
+        const size_t room = len_bytes - used;
+        const size_t taken = made + 1 < room ? made + 1 : room;
+        memcpy(out + used, text, taken);
+        used += taken;
+    }
 }
 
 size_t line_make_syslog(struct line_maker *maker, char *out)

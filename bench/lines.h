@@ -28,6 +28,9 @@ size_t line_make(struct line_maker *maker, char *out);
 /* The next one as an RFC 5424 datagram, with structured data in every third. */
 size_t line_make_syslog(struct line_maker *maker, char *out);
 
+/* Exactly `len_bytes` of text without '\n': a line and, to fill it up, what follows. */
+void line_make_filled(struct line_maker *maker, char *out, size_t len_bytes);
+
 /* A number below `bound`. */
 uint32_t line_maker_draw(struct line_maker *maker, uint32_t bound);
 

@@ -1,23 +1,16 @@
 #include "bench/rounds.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/cycles.h"
 #include "base/logger.h"
+#include "bench/core.h"
 #include "storage/disk.h"
 
 enum {
     WARM_UP_NS = 500 * NS_PER_MS,
-    DISK_PART = 2, /* the bare disk writes for 1/2 of a part */
-    /* Completing the worker's own durable writes takes 1 to 4 % of its core here: that is its own.
-     */
-    AWAY_PERCENT_MAX = 5,
-    LOOK_NS = 2 * NS_PER_MS,
+    DISK_PART = 2,             /* the bare disk writes for 1/2 of a part */
     SCRATCH_BYTES = 256 << 20, /* as a segment */
 };
 
@@ -28,49 +21,6 @@ struct parts {
     struct limit_disk_run disk;
     uint64_t cycles_per_s;
 };
-
-static uint64_t stolen_ns(uint32_t core)
-{
-    char line[512];
-    char name[32];
-    snprintf(name, sizeof name, "cpu%u ", core);
-    unsigned long long ticks = 0;
-    FILE *const file = fopen("/proc/stat", "re");
-    if (file == NULL) { return 0; }
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, name, strlen(name)) != 0) { continue; }
-        /* user nice system idle iowait irq softirq steal (proc(5)) */
-        (void)sscanf(line, "%*s %*u %*u %*u %*u %*u %*u %*u %llu", &ticks);
-    }
-    fclose(file);
-    return ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
-}
-
-struct errand {
-    int (*body)(void *argument);
-    void *argument;
-    atomic_bool done; /* release: pairs with the acquire in run_on_worker */
-};
-
-static int run_errand(void *argument)
-{
-    struct errand *const errand = argument;
-    const int result = errand->body(errand->argument);
-    atomic_store_explicit(&errand->done, true, memory_order_release);
-    return result;
-}
-
-/* DPDK's own wait spins: on two CPUs it would take the one that prepares segments. */
-static enum status run_on_worker(int (*body)(void *argument), void *argument)
-{
-    struct errand errand = {body, argument, false};
-    const struct timespec pause = {.tv_nsec = LOOK_NS};
-    const enum status status = dpdk_worker_launch(0, run_errand, &errand);
-    if (status != STATUS_OK) { return status; }
-    while (!atomic_load_explicit(&errand.done, memory_order_acquire)) { nanosleep(&pause, NULL); }
-    dpdk_workers_wait();
-    return STATUS_OK;
-}
 
 /* -------------------------------------------------------------------------------- three parts */
 
@@ -100,7 +50,7 @@ static enum status worker_part(struct parts *parts, struct round *round)
     const struct stats_page *const stats = appliance_stats(parts->options->appliance);
     uint64_t delta[STATS_COUNTER_COUNT];
     memcpy(delta, stats->counters, sizeof delta);
-    const enum status status = run_on_worker(appliance_ingest, &parts->ingest);
+    const enum status status = core_run(appliance_ingest, &parts->ingest);
     if (status != STATUS_OK) { return status; }
     if (parts->ingest.timed_out) {
         log_error("what was fed did not become durable");
@@ -136,7 +86,7 @@ static enum status worker_part(struct parts *parts, struct round *round)
 
 static enum status roofline_part(struct parts *parts, struct round *round)
 {
-    const enum status status = run_on_worker(limit_roofline, &parts->limit);
+    const enum status status = core_run(limit_roofline, &parts->limit);
     if (status != STATUS_OK) { return status; }
     const double records = (double)parts->limit.record_count;
     round->limit_records_per_s = records * NS_PER_S / (double)parts->limit.elapsed_ns;
@@ -150,7 +100,7 @@ static enum status roofline_part(struct parts *parts, struct round *round)
 
 static enum status disk_part(struct parts *parts, struct round *round)
 {
-    const enum status status = run_on_worker(limit_disk, &parts->disk);
+    const enum status status = core_run(limit_disk, &parts->disk);
     if (status != STATUS_OK || parts->disk.status != STATUS_OK) {
         log_error("the bare writer failed: %s", status_text(parts->disk.status));
         return status != STATUS_OK ? status : parts->disk.status;
@@ -177,14 +127,14 @@ static enum status one_round(struct parts *parts, size_t number, struct round *r
                                         struct round *) = {worker_part, roofline_part, disk_part};
     const size_t part_count = ARRAY_COUNT(order);
     const uint32_t core = parts->options->core;
-    const uint64_t stolen_before = stolen_ns(core);
+    const uint64_t stolen_before = core_stolen_ns(core);
     for (size_t i = 0; i < part_count; i++) {
         const size_t part = number % 2 == 0 ? i : part_count - 1 - i;
         const enum status status = order[part](parts, round);
         if (status != STATUS_OK) { return status; }
     }
-    round->away_share = away_share(parts, stolen_ns(core) - stolen_before);
-    round->kept = round->away_share * 100 <= AWAY_PERCENT_MAX;
+    round->away_share = away_share(parts, core_stolen_ns(core) - stolen_before);
+    round->kept = round->away_share * 100 <= CORE_AWAY_PERCENT_MAX;
     return STATUS_OK;
 }
 

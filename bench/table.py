@@ -72,6 +72,40 @@ def delivery_tables(results):
     return lines
 
 
+def contest_tables(result):
+    """Sides that did the same in turns, and what one was held to against another."""
+    sides = result["sides"]
+    flood = any(side["flood_per_s"] > 0 for side in sides)
+    lines = head("%s: ns a record of the worker's core" % result["workload"], *[side["side"] for side in sides])
+    for stage in sides[0]["stages_ns"]:
+        name = "**busy, all stages**" if stage == "busy" else stage
+        lines.append(row(name, *["%.1f" % side["stages_ns"][stage] for side in sides]))
+    for name, field, form in (("waited for the disk", "waiting_ns", "%.1f"),
+                              ("producers, on the same core", "sender_ns", "%.1f"),
+                              ("instructions in busy turns", "instructions_per_record", "%.0f"),
+                              ("user cycles in busy turns", "user_cycles_per_record", "%.0f"),
+                              ("ACKs", "acks_per_record", "%.3f")):
+        lines.append(row(name, *[form % side[field] for side in sides]))
+    lines.append(row("M records/s, the producers' time left out", *["%.2f" % (side["records_per_s"] / 1e6)
+                                                                    for side in sides]))
+    if flood:
+        lines.append(row("M hostile datagrams/s", *["%.2f" % (side["flood_per_s"] / 1e6) for side in sides]))
+    lines += ["", *head("promised", "measured [95 %]", "limit", "kept", "rounds kept")]
+    for promise in result["promises"]:
+        at_least = promise["at_least"]
+        # As sure as the interval is: its worse end decides.
+        worse = promise["figure_low"] if at_least else promise["figure_high"]
+        kept = worse >= promise["limit"] if at_least else worse <= promise["limit"]
+        median = (promise["figure"] >= promise["limit"]) if at_least else (promise["figure"] <= promise["limit"])
+        lines.append(row(promise["text"], "%.2f [%.2f, %.2f]" % (promise["figure"], promise["figure_low"],
+                                                               promise["figure_high"]),
+                         "%s %g" % ("at least" if at_least else "at most", promise["limit"]),
+                         "not known: no round was undisturbed" if result["rounds_kept"] == 0 else
+                         "yes" if kept else "by the median" if median else "no",
+                         "%d of %d" % (result["rounds_kept"], result["rounds_run"])))
+    return lines
+
+
 def disturbed(results):
     """A warning when the machine was too busy for the figures to be believed."""
     kept = sum(result.get("rounds_kept", 0) for result in results)
@@ -95,9 +129,12 @@ def draw(document):
     lines = ["%s  " % line for line in lines]
     lines += disturbed(document["results"])
     delivery = [result for result in document["results"] if result["workload"].startswith("delivery-")]
-    ingest = [result for result in document["results"] if result not in delivery]
+    contests = [result for result in document["results"] if "sides" in result]
+    ingest = [result for result in document["results"] if result not in delivery and result not in contests]
     if ingest:
         lines += ["", *ingest_tables(ingest)]
+    for result in contests:
+        lines += ["", *contest_tables(result)]
     if delivery:
         lines += ["", *delivery_tables(delivery)]
     return "\n".join(lines)

@@ -8,9 +8,8 @@
 
 enum { PATH_TEXT_BYTES = 512 };
 
-/* Ten rules: two drop, eight route, four of them need more than a literal. */
-#define LINE_RULES                                                                                 \
-    "  - { name: debug, when: 'level=debug', do: drop }\n"                                         \
+/* Eight rules that route, four of them need more than a literal; with the next, one drops too. */
+#define ROUTES                                                                                     \
     "  - { name: payment-errors, when: 'svc=payments level=error', do: { route: alerts } }\n"      \
     "  - { name: slow-payments, when: 'latency_ms=3[5-9][0-9]{2}', do: { route: alerts } }\n"      \
     "  - { name: payments, when: 'svc=payments', do: { route: payments } }\n"                      \
@@ -20,6 +19,7 @@ enum { PATH_TEXT_BYTES = 512 };
     "  - { name: not-found, when: '\" 404 [0-9]+ ', do: { route: security } }\n"                   \
     "  - { name: server-errors, when: 'HTTP/1\\.1\" 5[0-9]{2} ', do: { route: alerts } }\n"        \
     "default: { route: events }\n"
+#define LINE_RULES "  - { name: debug, when: 'level=debug', do: drop }\n" ROUTES
 
 const struct workload workloads[WORKLOAD_COUNT] = {
     {"lines-packed", FRAMES_LINES_PACKED, "lines packed to the MTU",
@@ -32,6 +32,14 @@ const struct workload workloads[WORKLOAD_COUNT] = {
      "rules:\n  - { name: web, when: '\"GET /', do: drop }\n" LINE_RULES},
 };
 
+const struct workload workload_contest = {
+    .name = "contest",
+    .help = "lines beside lanes",
+    .rules = "rules:\n" ROUTES,
+    .listener = "  - { protocol: native, port: 4650 }\n",
+    .lanes = "lanes: { max: 100000, session_timeout: 1h }\n", /* sides wait for each other */
+};
+
 static const char node_text[] = "node: bench\n"
                                 "runtime: %s\n"
                                 "workers: { cores: [%u], polling: busy }\n"
@@ -39,6 +47,7 @@ static const char node_text[] = "node: bench\n"
                                 "listeners:\n"
                                 "  - { protocol: lines, port: %d }\n"
                                 "  - { protocol: syslog, port: %d, value: parsed }\n"
+                                "%s"
                                 "topics:\n"
                                 "  - { name: events }\n"
                                 "  - { name: payments }\n"
@@ -49,6 +58,7 @@ static const char node_text[] = "node: bench\n"
                                 "  paths: [%s/log]\n"
                                 "  segment: 256MiB\n"
                                 "  retain: { bytes: 1GiB }\n"
+                                "%s"
                                 "serve: {}\n";
 
 static bool write_text(const char *directory, const char *name, const char *text)
@@ -68,7 +78,8 @@ enum status workload_configure(const struct workload *workload,
     char node[2048];
     char path[PATH_TEXT_BYTES];
     snprintf(node, sizeof node, node_text, places->runtime, places->core, FRAMES_LINES_PORT,
-             FRAMES_SYSLOG_PORT, places->directory);
+             FRAMES_SYSLOG_PORT, workload->listener != NULL ? workload->listener : "",
+             places->directory, workload->lanes != NULL ? workload->lanes : "");
     snprintf(path, sizeof path, "%.400s/penstock.yaml", places->directory);
     if (!write_text(places->directory, "penstock.yaml", node)) { return STATUS_IO; }
     if (!write_text(places->directory, "rules.yaml", workload->rules)) { return STATUS_IO; }

@@ -12,12 +12,15 @@ struct workload {
     const char *name;
     enum frames_kind kind;
     const char *help;
-    const char *rules; /* YAML, as an operator would write it */
+    const char *rules;    /* YAML, as an operator would write it */
+    const char *listener; /* one more; may be NULL */
+    const char *lanes;    /* their section; may be NULL */
 };
 
 enum { WORKLOAD_COUNT = 4 };
 
 extern const struct workload workloads[WORKLOAD_COUNT];
+extern const struct workload workload_contest; /* what all sides of contest.h have */
 
 struct workload_places {
     const char *directory; /* on the disk to be measured: configuration and logs */

@@ -134,6 +134,8 @@ bool sessions_acknowledge(struct sessions *sessions, struct instant now)
 
     size_t told = 0;
     while (told < TELL_TURN_MAX && sessions->due.head != LANE_NONE) {
+        const uint32_t next = sessions->items[sessions->due.head].list_next;
+        if (next != LANE_NONE) { session_prefetch(sessions, next); }
         if (!tell(sessions, sessions->due.head, now)) { break; }
         told++;
     }

@@ -228,10 +228,8 @@ static void begin_session(const struct opening *opening, const struct resume *re
     session->port = (uint8_t)opening->input->port;
     session->heard_ns = opening->input->received.mono_ns;
     session->nonce = opening->nonce;
-    if (resume->lost_first != 0) {
-        if (session->lost_first == 0) { session->lost_first = resume->lost_first; }
-        session->lost_last = resume->lost_last;
-    }
+    session->lost_first = resume->lost_first;
+    session->lost_last = resume->lost_last;
     session->window = (struct packet_window){0};
     session->ack_number = 0;
     session->largest_received_ns = session->heard_ns;
@@ -365,7 +363,6 @@ static void open_new(struct opening *opening, const struct lane_key *key)
     struct session *const session = &sessions->items[opening->lane];
     session->next_sequence = first;
     session->import_pending = false;
-    session->lost_first = session->lost_last = 0;
     const struct resume nothing = {0, 0, 0};
     begin_session(opening, &nothing);
     note_in_log(opening, &nothing);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/invariant.h"
+#include "base/large_array.h"
 #include "dataplane/sessions_state.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
     WAITING_LANE_MIN = 8,     /* frames that a lane may keep waiting however short they are */
     WAITING_LANE_MAX = 1024,  /* … however many there are: they are a list */
     COMMIT_SHARE_MIN_BYTES = 8 * NATIVE_DATAGRAM_BYTES_BASE,
+    REAP_AHEAD = 8,         /* sessions fetched before they are told */
     RUNS_PENDING_MAX = 512, /* fates of records that are decoded and not yet appended */
 };
 
@@ -561,6 +563,12 @@ static enum session_result receive_in_session(struct sessions *sessions,
     return SESSION_DONE;
 }
 
+void sessions_expect(const struct sessions *sessions, struct bytes payload)
+{
+    const uint32_t lane = session_lane_of(native_token_of(payload));
+    if (lane < sessions->capacity) { session_prefetch(sessions, lane); }
+}
+
 enum session_result sessions_receive(struct sessions *sessions, const struct session_input *input,
                                      struct session_records *out)
 {
@@ -687,7 +695,13 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
     size_t count;
     do {
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
+        for (size_t i = 0; i < count && i < REAP_AHEAD; i++) {
+            prefetch(&sessions->items[lanes[i]], SESSION_HOT_BYTES);
+        }
         for (size_t i = 0; i < count; i++) {
+            if (i + REAP_AHEAD < count) {
+                prefetch(&sessions->items[lanes[i + REAP_AHEAD]], SESSION_HOT_BYTES);
+            }
             struct session *const session = &sessions->items[lanes[i]];
             settle(sessions, lanes[i]);
             ready_check(sessions, lanes[i]);
@@ -783,12 +797,9 @@ bool sessions_are_drained(const struct sessions *sessions)
 static enum status allocate(struct sessions *sessions)
 {
     const struct sessions_options *const options = &sessions->options;
-    sessions->items = aligned_alloc(
-        CACHE_PAIR_BYTES, (sessions->capacity * sizeof *sessions->items + CACHE_PAIR_BYTES - 1) /
-                              CACHE_PAIR_BYTES * CACHE_PAIR_BYTES);
+    sessions->items = large_array_create(sessions->capacity, sizeof *sessions->items);
     sessions->waiting = malloc(options->frames_waiting_max * sizeof *sessions->waiting);
     if (sessions->items == NULL || sessions->waiting == NULL) { return STATUS_NO_MEMORY; }
-    memset(sessions->items, 0, sessions->capacity * sizeof *sessions->items);
     memset(sessions->waiting, 0, options->frames_waiting_max * sizeof *sessions->waiting);
 
     const size_t buffer_bytes = (options->max_record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) /

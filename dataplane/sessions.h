@@ -96,6 +96,10 @@ struct session_records {
     bool too_large;     /* it is refused, and `bytes` is empty */
 };
 
+/* A datagram's first bytes, before its turn comes: what its session and lane keep is fetched. Looks
+ * at the token alone, believes nothing, changes nothing. */
+void sessions_expect(const struct sessions *sessions, struct bytes payload);
+
 enum session_result sessions_receive(struct sessions *sessions, const struct session_input *input,
                                      struct session_records *out);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cycles.h"
+#include "base/endian.h"
 #include "base/invariant.h"
 #include "dataplane/open_commit.h"
 #include "dataplane/outbox.h"
@@ -20,6 +21,9 @@ enum {
     NEIGHBOUR_PERIOD_NS = 100 * NS_PER_MS,
     FAREWELL_NS = 1 * NS_PER_S, /* for the CLOSEs of a worker that stops */
     UDP_OVERHEAD_BYTES = 28,    /* IPv4 and UDP headers */
+    FRAME_HEAD_BYTES = 128,     /* headers down to DATA's */
+    HEADS_AHEAD = 8,            /* frames: fetched before their turn … */
+    SESSIONS_AHEAD = 4,         /* … and what their heads name */
     FRAGMENTS_MAX = 64,         /* records put together, in the open commit */
 };
 
@@ -381,6 +385,36 @@ static bool decode_packet(struct worker *worker, const struct packet *packet)
     return decode_lines_of_packet(worker);
 }
 
+/* Where the payload of a native datagram begins that has neither a tag nor IPv4 options. */
+static struct bytes payload_guess(const struct worker *worker, const struct packet *packet)
+{
+    enum {
+        HEADERS_BYTES = ETHERNET_HEADER_BYTES + UDP_OVERHEAD_BYTES,
+        TARGET_PORT_AT = HEADERS_BYTES - 6,
+    };
+    if (packet->frame.len_bytes < HEADERS_BYTES) { return bytes_null(); }
+    const uint8_t listener =
+        worker->listeners->by_port[load_be16(packet->frame.at + TARGET_PORT_AT)];
+    if (listener == LISTENER_NONE) { return bytes_null(); }
+    if (worker->listeners->items[listener].protocol != CONFIG_PROTOCOL_NATIVE) {
+        return bytes_null();
+    }
+    return bytes_slice(packet->frame, HEADERS_BYTES, packet->frame.len_bytes);
+}
+
+/* Before a frame's turn comes: its head, and when that is here, what its session keeps. A guess
+ * that is wrong fetches some lines for nothing. */
+static void expect_frames(const struct worker *worker)
+{
+    const struct burst *const burst = &worker->burst;
+    const size_t head = burst->decoded + HEADS_AHEAD;
+    const size_t session = burst->decoded + SESSIONS_AHEAD;
+    if (head < burst->count) { prefetch(burst->packets[head].frame.at, FRAME_HEAD_BYTES); }
+    if (session < burst->count) {
+        sessions_expect(worker->sessions, payload_guess(worker, &burst->packets[session]));
+    }
+}
+
 /* Fills the record array from the burst; what finds no room waits there for the next turn. */
 static void worker_decode(struct worker *worker)
 {
@@ -394,6 +428,7 @@ static void worker_decode(struct worker *worker)
     while (burst->decoded < burst->count) {
         if (worker->record_count == RECORDS_MAX) { return; }
         if (worker->header_count > HEADERS_MAX - RECORD_HEADERS_MAX) { return; }
+        if (worker->sessions != NULL) { expect_frames(worker); }
         if (!decode_packet(worker, &burst->packets[burst->decoded])) { return; }
         burst->in_lines = false;
         burst->in_native = false;
@@ -709,7 +744,8 @@ bool worker_turn(struct worker *worker, struct instant now)
     worker_reap(worker); /* durable: the watermark moves */
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_reap); }
     worker_acknowledge(worker); /* producers hear what is durable */
-    worker_timers(worker);      /* a bounded slice of slow work */
+    if (worker->worked) { stage_end(worker, STATS_worker_cycles_acknowledge); }
+    worker_timers(worker); /* a bounded slice of slow work */
     worker_transmit(worker);
     if (worker->worked) { stage_end(worker, STATS_worker_cycles_transmit); }
 

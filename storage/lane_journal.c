@@ -10,6 +10,7 @@
 
 enum {
     RUN_NONE = -1,
+    LANES_AHEAD = 8,         /* fetched before they are needed */
     LANES_LOOKED_MAX = 1024, /* by one slice of a checkpoint: many may be unused */
     COMMITS_MAX = CORE_LOG_IN_FLIGHT_MAX + 1,
 };
@@ -301,6 +302,9 @@ static void close_items(struct lane_journal *journal, struct sink *out)
 {
     for (uint32_t i = 0; i < journal->item_count; i++) {
         const struct journal_item *const item = &journal->items[i];
+        if (i + LANES_AHEAD < journal->item_count) {
+            prefetch(&journal->lanes[item[LANES_AHEAD].lane], sizeof(struct lane));
+        }
         if (item->lane == LANE_NONE) {
             encode_forgotten(&journal->forgotten[item->forgotten], out);
             continue;
@@ -395,6 +399,8 @@ static uint32_t move_reap(struct lane_journal *journal)
 {
     struct journal_in_flight *const in_flight = &journal->in_flight;
     const struct journal_move move = in_flight->moves[in_flight->head];
+    const size_t ahead = (in_flight->head + LANES_AHEAD) % in_flight->capacity;
+    prefetch(&journal->lanes[in_flight->moves[ahead].lane], sizeof(struct lane));
     in_flight->head = (in_flight->head + 1) % in_flight->capacity;
     in_flight->count--;
 

@@ -6,6 +6,7 @@
 
 #include "base/endian.h"
 #include "base/invariant.h"
+#include "base/large_array.h"
 #include "storage/lane_resume.h"
 
 struct pool_run {
@@ -310,7 +311,6 @@ static uint32_t slots_for(uint32_t lanes_max)
 static void table_fill(struct lane_table *table, uint32_t slot_count)
 {
     const struct lane_table_options *const options = &table->options;
-    memset(table->lanes, 0, options->lanes_max * sizeof *table->lanes);
     memset(table->slots, 0xff, slot_count * sizeof *table->slots);
     for (uint32_t i = 0; i < options->lanes_max; i++) {
         table->free_lanes[i] = options->lanes_max - 1 - i; /* lane 0 is given first */
@@ -328,7 +328,7 @@ enum status lane_table_create(const struct lane_table_options *options, struct l
     const uint32_t slot_count = slots_for(options->lanes_max);
     table->options = *options;
     table->slot_mask = slot_count - 1;
-    table->lanes = aligned_alloc(LANE_LINE_BYTES, options->lanes_max * sizeof *table->lanes);
+    table->lanes = large_array_create(options->lanes_max, sizeof *table->lanes);
     table->slots = aligned_alloc(LANE_LINE_BYTES, slot_count * sizeof *table->slots);
     table->free_lanes = malloc(options->lanes_max * sizeof *table->free_lanes);
     table->pool = malloc((options->pool_runs_max + 1) * sizeof *table->pool);

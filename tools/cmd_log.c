@@ -266,44 +266,6 @@ static void on_damage(void *context, const struct log_damage *damage)
                                     (json_int_t)damage->end, "what", damage->what));
 }
 
-static enum status header_read(const char *path, struct segment_header *out)
-{
-    const struct files files = segment_paths_files();
-    int file;
-    uint64_t size_bytes;
-    enum status status = files_open(files, path, FILES_READ, &file, &size_bytes);
-    if (status != STATUS_OK) { return status; }
-    struct segment_scan *scan = NULL;
-    status = segment_scan_create(files, file, size_bytes, &scan);
-    if (status == STATUS_OK) { *out = *segment_scan_header(scan); }
-    segment_scan_destroy(scan);
-    files_close(files, file);
-    return status;
-}
-
-static bool same_directory(const struct segment_path *left, const struct segment_path *right)
-{
-    return left->directory_bytes == right->directory_bytes &&
-           memcmp(left->path, right->path, left->directory_bytes) == 0;
-}
-
-/* The commit that a later segment of the same directory continues; UINT64_MAX: none does. */
-static uint64_t last_number_of(const struct segment_paths *paths, size_t index)
-{
-    enum { LOOK_AHEAD = 16 };
-    struct segment_header header;
-    if (header_read(paths->at[index].path, &header) != STATUS_OK) { return UINT64_MAX; }
-    const struct log_id nonce = header.nonce;
-    for (size_t i = index + 1; i < paths->count && i <= index + LOOK_AHEAD; i++) {
-        if (!same_directory(&paths->at[i], &paths->at[index])) { break; }
-        if (header_read(paths->at[i].path, &header) != STATUS_OK) { continue; }
-        if (log_id_equal(header.predecessor_nonce, nonce)) {
-            return header.predecessor_commit_number;
-        }
-    }
-    return UINT64_MAX;
-}
-
 static void verified_print(const char *path, const struct log_verified *verified)
 {
     if (verified->spare) {
@@ -339,13 +301,13 @@ static int verify(const struct segment_paths *paths, bool json)
     log.context = &verifying;
     for (size_t i = 0; i < paths->count; i++) {
         struct log_verified verified;
-        if (i == 0 || !same_directory(&paths->at[i], &paths->at[i - 1])) {
+        if (i == 0 || !segment_paths_same_log(&paths->at[i], &paths->at[i - 1])) {
             log_verify_forget(&log);
         }
         verifying.path = paths->at[i].path;
         verifying.damages = json_array();
-        const enum status status =
-            log_verify_segment(&log, verifying.path, last_number_of(paths, i), &verified);
+        const enum status status = log_verify_segment(
+            &log, verifying.path, segment_paths_last_number(paths, i), &verified);
         if (status != STATUS_OK) {
             code = unreadable(verifying.path, status);
         } else {

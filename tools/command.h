@@ -32,6 +32,7 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv);
 };
 
+extern const struct command command_audit;
 extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_ledger;

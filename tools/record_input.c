@@ -288,6 +288,7 @@ static enum input_result next_json(struct record_input *input, struct input_reco
 {
     for (;;) {
         *out = (struct input_record){0};
+        const struct input_position before = input->position;
         const enum input_result result = take_line(input, &out->value);
         if (result != INPUT_RECORD) { return result; }
         if (is_blank(out->value)) { continue; }
@@ -301,7 +302,7 @@ static enum input_result next_json(struct record_input *input, struct input_reco
             return INPUT_RECORD;
         }
         if (!input->options.skip_bad) {
-            input->position.line--; /* it is this line's fault, which was taken */
+            input->position = before; /* who goes on from here meets it again */
             return refuse_record(input, error.text);
         }
         input->position.skipped++;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "wire/log_format.h"
+#include "storage/segment_scan.h"
 
 /* ------------------------------------------------------------------------------- the port */
 
@@ -125,6 +125,45 @@ void segment_paths_sort(struct segment_paths *paths)
 {
     /* Numbers are sixteen digits: the order of names is that of numbers. */
     if (paths->count > 1) { qsort(paths->at, paths->count, sizeof *paths->at, by_path); }
+}
+
+/* --------------------------------------------------------------------------- how they follow */
+
+enum status segment_paths_header(const char *path, struct segment_header *out)
+{
+    const struct files files = segment_paths_files();
+    int file;
+    uint64_t size_bytes;
+    enum status status = files_open(files, path, FILES_READ, &file, &size_bytes);
+    if (status != STATUS_OK) { return status; }
+    struct segment_scan *scan = NULL;
+    status = segment_scan_create(files, file, size_bytes, &scan);
+    if (status == STATUS_OK) { *out = *segment_scan_header(scan); }
+    segment_scan_destroy(scan);
+    files_close(files, file);
+    return status;
+}
+
+bool segment_paths_same_log(const struct segment_path *left, const struct segment_path *right)
+{
+    return left->directory_bytes == right->directory_bytes &&
+           memcmp(left->path, right->path, left->directory_bytes) == 0;
+}
+
+uint64_t segment_paths_last_number(const struct segment_paths *paths, size_t index)
+{
+    enum { LOOK_AHEAD = 16 };
+    struct segment_header header;
+    if (segment_paths_header(paths->at[index].path, &header) != STATUS_OK) { return UINT64_MAX; }
+    const struct log_id nonce = header.nonce;
+    for (size_t i = index + 1; i < paths->count && i <= index + LOOK_AHEAD; i++) {
+        if (!segment_paths_same_log(&paths->at[i], &paths->at[index])) { break; }
+        if (segment_paths_header(paths->at[i].path, &header) != STATUS_OK) { continue; }
+        if (log_id_equal(header.predecessor_nonce, nonce)) {
+            return header.predecessor_commit_number;
+        }
+    }
+    return UINT64_MAX;
 }
 
 void segment_paths_free(struct segment_paths *paths)

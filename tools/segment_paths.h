@@ -4,12 +4,14 @@
  *          has it (a copy on a tmpfs does not, and no writer to disturb either); nothing else. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/status.h"
 #include "storage/files.h"
+#include "wire/log_format.h"
 
 BEGIN_C_DECLS
 
@@ -30,5 +32,14 @@ void segment_paths_sort(struct segment_paths *paths);
 void segment_paths_free(struct segment_paths *paths);
 
 struct files segment_paths_files(void);
+
+/* STATUS_NOT_FOUND: prepared, never opened; or as files_open and segment_scan_create. */
+MUST_CHECK enum status segment_paths_header(const char *path, struct segment_header *out);
+
+bool segment_paths_same_log(const struct segment_path *left, const struct segment_path *right);
+
+/* The commit that a later segment of the same log continues: those above it in the segment at
+ * `index` were abandoned. UINT64_MAX: none does. */
+uint64_t segment_paths_last_number(const struct segment_paths *paths, size_t index);
 
 END_C_DECLS

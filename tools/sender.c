@@ -727,15 +727,19 @@ static void end_producer(struct sender *sender, bool gave_up)
 {
     atomic_store(&sender->events.quiet, true);
     penstock_close(sender->producer, gave_up ? 0 : CLOSE_MS);
-    while (sender->reported < sender->sent) { take_reports(sender, 0); }
+    for (uint64_t before = UINT64_MAX; before != sender->reported;) {
+        before = sender->reported;
+        take_reports(sender, 0);
+    }
+    assert(sender->reported == sender->sent); /* penstock.h: each record has one report */
 }
 
-static void end_state(struct sender *sender, bool whole)
+static void end_state(struct sender *sender, bool whole, bool gave_up)
 {
     if (sender->state.path == NULL || !sender->state.begun) { return; }
-    if (whole && !sender->state.broken) {
+    if (!gave_up && !sender->state.broken) {
         take_checkpoint(sender, clock_mono_ns());
-        sender->state.complete = checkpoint_is_durable(sender);
+        sender->state.complete = whole && checkpoint_is_durable(sender);
     }
     if (sender->checkpoint_taken && !sender->state.broken && checkpoint_is_durable(sender)) {
         sender->state.checkpoint = sender->checkpoint;
@@ -751,7 +755,7 @@ static void run_producer(struct sender *sender)
     if (!gave_up) { gave_up = !wait_for_fates(sender); }
     if (whole) { check_lanes_reach(sender); }
     end_producer(sender, gave_up);
-    end_state(sender, whole);
+    end_state(sender, whole, gave_up);
     if (sender->code == COMMAND_OK && unsafe(sender) > 0) { sender->code = COMMAND_FINDING; }
     if (sender->state.path != NULL && atomic_load(&sender->events.lane_unknown)) {
         say(sender, "the appliance's memory of producer %s is gone; without %s all is sent again",

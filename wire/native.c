@@ -393,6 +393,12 @@ enum native_result native_decode(struct bytes datagram, struct native_datagram *
     return decode_body(body, out);
 }
 
+uint64_t native_token_of(struct bytes datagram)
+{
+    if (datagram.len_bytes < NATIVE_HEADER_BYTES) { return 0; }
+    return load_le64(((const struct frame_wire *)datagram.at)->token_le64);
+}
+
 bool native_fate_next(struct bytes *fates, uint8_t *out_fate, uint64_t *out_count)
 {
     if (fates->len_bytes == 0) { return false; }

@@ -241,6 +241,9 @@ struct native_datagram {
  * INVALID). Records are not looked at: native_record_take does. */
 enum native_result native_decode(struct bytes datagram, struct native_datagram *out);
 
+/* The token, of what may be a datagram or not; 0 when it is too short. */
+uint64_t native_token_of(struct bytes datagram);
+
 /* The next run of fates of a decoded ACK; false at the end. */
 bool native_fate_next(struct bytes *fates, uint8_t *out_fate, uint64_t *out_count);
 

@@ -126,7 +126,8 @@ BEGIN_C_DECLS
     X(sessions_timed_out, NOTE, "sessions that ended in silence")                                  \
     X(lanes_begun, NOTE, "lanes begun")                                                            \
     X(lanes_forgotten, NOTE, "lanes forgotten after lanes.remember")                               \
-    X(lanes_imported, NOTE, "lanes taken over from a partition without a worker")
+    X(lanes_imported, NOTE, "lanes taken over from a partition without a worker")                  \
+    X(worker_cycles_acknowledge, NOTE, "TSC cycles: acknowledge stage, busy turns")
 
 enum stats_group {
     STATS_GROUP_FRAMES,

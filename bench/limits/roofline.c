@@ -23,7 +23,7 @@ static void one_burst(struct limit_run *run, struct stopwatch *watch)
 {
     struct rte_mbuf *mbufs[FRAMES_BURST];
     struct limit_record records[LIMIT_RECORDS_MAX];
-    (void)frames_feed(run->frames, run->port_id);
+    (void)frames_feed(run->frames, run->port_id, FRAMES_BURST);
     const size_t count = frames_receive(run->port_id, mbufs);
     lap(watch, LIMIT_RECEIVE);
 

@@ -112,13 +112,13 @@ class Appliance {
         Restart(now_ns);
     }
 
-    // Records of an earlier process, received but not yet durable.
-    void Hold(uint64_t first, uint64_t last)
+    // Records of an earlier process, received but not durable before `durable_ns`.
+    void Hold(uint64_t first, uint64_t last, uint64_t durable_ns = 0)
     {
         next_ = last + 1;
         confirmed_ = first - 1;
         for (uint64_t sequence = first; sequence <= last; sequence++) { appended.insert(sequence); }
-        commit_due_ns_ = 0;
+        commit_due_ns_ = durable_ns;
     }
 
     void Drain()

@@ -637,6 +637,57 @@ TEST(Lane, LearnsFromTheApplianceWhereItsSequenceGoesOn)
     EXPECT_EQ(lane_durable(world.Lane()), 550u);
 }
 
+Options ResumedFromDurable()
+{
+    Options options;
+    options.from_durable = true;
+    options.begin = false;
+    options.records = 450; // the 101st and on
+    return options;
+}
+
+void HoldUndurable(World &world)
+{
+    world.appliance.known = true;
+    world.appliance.durable = 100;
+    world.appliance.epoch = 4;
+    world.appliance.Hold(101, 250, S + 500 * MS);
+}
+
+TEST(Lane, GivesAgainWhatIsNotDurableAndSendsWhatIsNotReceived)
+{
+    World world(ResumedFromDurable());
+    HoldUndurable(world);
+
+    ExpectAll(world, ResumedFromDurable());
+
+    EXPECT_EQ(world.Stats().records_sent, 300u);
+    EXPECT_EQ(world.appliance.durable, 550u);
+}
+
+TEST(Lane, LosesNothingWhenTheApplianceForgetsWhatItHadReceivedFromAnEarlierProcess)
+{
+    World world(ResumedFromDurable());
+    HoldUndurable(world);
+    world.At(S + 100 * MS, [&] { world.appliance.Restart(world.now_ns); });
+
+    ExpectAll(world, ResumedFromDurable());
+
+    EXPECT_EQ(world.lost_fates, 0u);
+    EXPECT_EQ(world.appliance.durable, 550u);
+}
+
+TEST(Lane, GoesOnFromDurableAtItsFirstRecordWhereTheLaneIsNew)
+{
+    Options options = ResumedFromDurable();
+    options.begin = true;
+    World world(options);
+
+    ExpectAll(world, options);
+
+    EXPECT_EQ(world.appliance.durable, 450u);
+}
+
 TEST(Lane, GivesWayToANewerProcess)
 {
     Options options;

@@ -32,7 +32,8 @@ struct Options {
     bool close = true;
     bool begin = true;
     bool keep_open = false;
-    bool learn = false; // goes on at whatever ACCEPT says
+    bool learn = false;        // goes on at whatever ACCEPT says
+    bool from_durable = false; // goes on behind what is durable
     Faults faults;
     uint64_t faults_end_ns = NEVER;
     std::set<uint64_t> drop_up;   // the n-th datagram of the producer's
@@ -50,8 +51,9 @@ class World {
         memset(lane.producer.bytes, 7, sizeof lane.producer.bytes);
         lane.number = 3;
         lane.epoch = 5;
-        lane.durable = options.learn ? NATIVE_UNKNOWN : options.first - 1;
+        lane.durable = options.learn || options.from_durable ? NATIVE_UNKNOWN : options.first - 1;
         lane.oldest_held = options.learn ? NATIVE_UNKNOWN : options.first;
+        lane.from_durable = options.from_durable;
         lane.begin = options.begin;
         lane.records_max = options.records_max;
         lane.datagram_bytes_max = options.datagram_bytes_max;
@@ -336,7 +338,7 @@ class World {
                 return;
             }
             EXPECT_EQ(sequence, expected);
-            if (given == 0 && options_.learn) { next_fate_ = sequence; }
+            if (given == 0 && (options_.learn || options_.from_durable)) { next_fate_ = sequence; }
             given++;
             next_give_ns_ = now_ns + options_.pace_ns;
         }

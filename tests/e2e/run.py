@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """run.py - runs the end-to-end tests: real processes, real sockets, two network namespaces.
 
-  run.py [-l] [NAME...]    NAME: part of a test's full name (file.Class.test); all without
+  run.py [-l] [--long] [NAME...]    NAME: part of a test's full name (file.Class.test); all without
+                                    --long: those of long_*.py, which take minutes each
 
 Needs root and a build (./tools/test makes one; PENSTOCK_BUILD names another than build). Everything
 runs in a network, mount and process namespace of its own: nothing of it is seen from outside, and
@@ -23,6 +24,7 @@ PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-kafka belongs to
 INSIDE = "PENSTOCK_E2E_INSIDE"
 TAIL_LINES = 40
 TEST_SECONDS_MAX = 120
+LONG_TEST_SECONDS_MAX = 1800
 
 
 def enter_own_namespaces():
@@ -47,9 +49,9 @@ def furnish_namespaces():
 class Result(unittest.TestResult):
     """A line a test; keeps the daemons' logs of those that fail."""
 
-    def __init__(self, started_logs, artefacts):
+    def __init__(self, started_logs, artefacts, seconds_max):
         super().__init__()
-        self.started_logs, self.artefacts = started_logs, artefacts
+        self.started_logs, self.artefacts, self.seconds_max = started_logs, artefacts, seconds_max
         self.passed = 0
         self.begun = time.monotonic()
         self.is_good = True
@@ -57,7 +59,7 @@ class Result(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.begun, self.is_good = time.monotonic(), True
-        signal.alarm(TEST_SECONDS_MAX)
+        signal.alarm(self.seconds_max)
 
     def stopTest(self, test):
         signal.alarm(0)
@@ -109,21 +111,22 @@ def tests_of(suite):
             yield item
 
 
-def chosen(names):
+def chosen(names, pattern):
     loader = unittest.TestLoader()
     found = [loader.loadTestsFromName(os.path.basename(path)[:-3])
-             for path in sorted(glob.glob(os.path.join(HERE, "test_*.py")))]
+             for path in sorted(glob.glob(os.path.join(HERE, pattern)))]
     wanted = [test for test in tests_of(found) if not names or any(name in test.id() for name in names)]
     return unittest.TestSuite(wanted)
 
 
 def on_alarm(*_):
-    raise TimeoutError("the test took more than %d s" % TEST_SECONDS_MAX)
+    raise TimeoutError("the test took too long")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-l", "--list", action="store_true", help="print the names only")
+    parser.add_argument("--long", action="store_true", help="the tests that take minutes")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     if INSIDE not in os.environ:
@@ -135,7 +138,7 @@ def main():
     sys.dont_write_bytecode = True
     import appliance
     import rack
-    suite = chosen(arguments.names)
+    suite = chosen(arguments.names, "long_*.py" if arguments.long else "test_*.py")
     if arguments.list:
         print("\n".join(test.id() for test in tests_of(suite)))
         return 0
@@ -144,7 +147,8 @@ def main():
     shutil.rmtree(artefacts, ignore_errors=True)
     count = suite.countTestCases()
     began = time.monotonic()
-    result = Result(appliance.started_logs, artefacts)
+    seconds_max = LONG_TEST_SECONDS_MAX if arguments.long else TEST_SECONDS_MAX
+    result = Result(appliance.started_logs, artefacts, seconds_max)
     try:
         suite.run(result)
     finally:

@@ -9,6 +9,7 @@ import time
 
 import consuming
 import kafka
+
 import rack
 from appliance import BUILD, wait_until
 from case import ApplianceTest
@@ -48,6 +49,11 @@ class SendTest(ApplianceTest):
         self.assertEqual(process.returncode, code, (out[-2000:], errors[-2000:]))
         self.errors = errors.decode(errors="replace")
         return json.loads(out) if out else None
+
+    def audit(self, node, ledger, code=0):
+        answer = node.tool("audit", ledger, "-c", node.config, "--json")
+        self.assertEqual(answer.returncode, code, (answer.stdout[-3000:], answer.stderr))
+        return json.loads(answer.stdout)
 
     def records(self, count, topic="events", partitions=1):
         """(key, value) of `count` records, in order in each partition; more are waited for, and would be found."""
@@ -114,7 +120,7 @@ class Formats(SendTest):
         data = b"".join(struct.pack(">I", len(value)) + value for value in values)
         self.send(self.file(node, data), "--format", "length-prefixed")
         self.assertEqual([value for _, value in self.records(5)], values)
-        self.send(self.file(node, data[:-1] , "cut"), "--format", "length-prefixed", code=65)
+        self.send(self.file(node, data[:-1], "cut"), "--format", "length-prefixed", code=65)
         self.send(self.file(node, b"\xff\xff\xff\xff", "hostile"), "--format", "length-prefixed", code=65)
         self.assertIn("hostile:1: a length of more than 4 MiB", self.errors)
 
@@ -156,3 +162,116 @@ class Endings(SendTest):
         report = self.send(self.file(node, b"x\n" * 3000), "--rate", "1500")
         self.assertGreater(report["seconds"], 1.8)
         self.assertLess(report["seconds"], 4)
+
+
+class Receipts(SendTest):
+    def sent(self, node, count=20000, lanes=16):
+        """`count` numbered records sent with receipts; the ledger."""
+        self.lines = [b"%d %s" % (i, b"." * 200) for i in range(count)]
+        ledger = os.path.join(node.work, "receipts")
+        self.send(self.file(node, b"\n".join(self.lines)), "--lanes", str(lanes), "--receipts", ledger)
+        return ledger
+
+    def test_all_is_there_while_the_node_runs_and_when_it_is_down(self):
+        node = self.node(workers=2, storage={"segment": "8MiB"},
+                         rules={"rules": [{"name": "sevens", "when": "^\\d*7 ", "do": "drop"}]})
+        ledger = self.sent(node)
+        running = self.audit(node, ledger)
+        self.assertEqual((running["acknowledged"], running["present"], running["proven"]), (20000, 20000, 20000))
+        self.assertEqual(node.stop("ingest"), 0)
+        self.assertEqual(self.audit(node, ledger)["present"], 20000)
+
+    def test_a_segment_that_is_gone_is_a_hole_and_named(self):
+        node = self.node(storage={"segment": "8MiB"})
+        ledger = self.sent(node, count=90000)
+        self.assertEqual(node.stop("ingest"), 0)
+        os.unlink(node.segments()[1])
+        report = self.audit(node, ledger, code=1)
+        missing = [one for one in report["findings"] if one["kind"] == "missing"]
+        self.assertEqual(len({one["lane"] for one in missing}), 16)
+        self.assertEqual(sum(one["last"] - one["first"] + 1 for one in missing),
+                         report["acknowledged"] - report["present"])
+
+    def test_a_flipped_byte_is_a_hole_and_a_broken_ledger_is_told(self):
+        node = self.node(storage={"segment": "8MiB"})
+        ledger = self.sent(node)
+        self.assertEqual(node.stop("ingest"), 0)
+        path = node.segments()[0]
+        with open(path, "r+b") as file:
+            at = file.read().index(self.lines[5000]) + 50
+            file.seek(at)
+            file.write(b"!")
+        kinds = {one["kind"] for one in self.audit(node, ledger, code=1)["findings"]}
+        self.assertLessEqual({"unreadable", "place"}, kinds)
+        with open(ledger, "r+b") as file:
+            file.seek(80)
+            file.write(b"rot!")
+        answer = node.tool("audit", ledger, "-c", node.config)
+        self.assertEqual(answer.returncode, 65, answer.stderr)
+
+
+class Resuming(SendTest):
+    def resume(self, path, work, *words):
+        return [path, "--lanes", "12", "--state", os.path.join(work, "state"), "--resume",
+                "--receipts", os.path.join(work, "receipts"), *words]
+
+    def test_kill_9_of_the_sender_neither_repeats_nor_loses(self):
+        node = self.node(workers=2, storage={"segment": "8MiB"})
+        lines = [b"line %d" % i for i in range(60000)]
+        words = self.resume(self.file(node, b"\n".join(lines)), node.work, "--rate", "20000")
+        dice = random.Random(11)
+        for _ in range(5):
+            process = self.begin(*words)
+            time.sleep(0.2 + 0.5 * dice.random())
+            process.kill()
+            process.wait()
+        report = self.send(*words)
+        self.assertGreater(report["durable_before"], 1000)
+        self.assertEqual(report["durable_before"] + report["durable"], 60000)
+        self.assertEqual(sorted(value for _, value in self.records(60000, partitions=2)), sorted(lines))
+        audited = self.audit(node, os.path.join(node.work, "receipts"))
+        self.assertEqual(audited["present"] + audited["without_receipt"], 60000)
+        again = self.send(*words)
+        self.assertEqual((again["durable_before"], again["durable"]), (60000, 0))
+
+    def test_kill_9_of_both_neither_repeats_nor_loses(self):
+        node = self.node(workers=2, storage={"segment": "8MiB"})
+        lines = [b"line %d" % i for i in range(60000)]
+        words = self.resume(self.file(node, b"\n".join(lines)), node.work, "--rate", "20000")
+        dice = random.Random(12)
+        for _ in range(4):
+            process = self.begin(*words)
+            time.sleep(0.2 + 0.3 * dice.random())
+            process.kill()
+            node.kill("ingest")
+            process.wait()
+            node.start_ingest()
+        self.send(*words)
+        self.assertEqual(sorted(value for _, value in self.records(60000, partitions=2)), sorted(lines))
+        self.audit(node, os.path.join(node.work, "receipts"))
+
+    def test_another_input_is_refused_and_a_pipe_has_no_state(self):
+        node = self.node()
+        words = self.resume(self.file(node, b"one\n"), node.work)
+        self.send(*words)
+        self.send(*self.resume(self.file(node, b"one\n", "other"), node.work), code=64)
+        self.assertIn("was begun with other inputs", self.errors)
+        self.send(*words, "--key-delimiter", "x", code=64)
+        self.assertIn("was begun with other key_delimiter", self.errors)
+        self.send(*[word for word in words if word != "--resume"], code=64)
+        self.assertIn("--resume goes on with it", self.errors)
+        self.send("--state", os.path.join(node.work, "pipe"), data=b"x", code=64)
+        self.assertIn("cannot be read again", self.errors)
+
+    def test_a_log_that_is_gone_is_told(self):
+        node = self.node()
+        words = self.resume(self.file(node, b"one\ntwo\n"), node.work)
+        self.send(*words)
+        self.assertEqual(node.stop("ingest"), 0)
+        for path in node.segments():
+            os.unlink(path)
+        for name in os.listdir(node.runtime):
+            os.unlink(os.path.join(node.runtime, name))
+        node.start_ingest()
+        self.send(*words, code=1)
+        self.assertIn("the appliance's memory of producer", self.errors)

@@ -146,7 +146,8 @@ void Model::Told(Sent *sent, uint8_t fate)
 {
     Lane &lane = lanes_[sent->lane];
     const bool lost = fate == NATIVE_LOST && put_back_;
-    if (fate == LANE_FATE_EARLIER && sent->told) { return; }
+    /* Whoever held the lane between may have confirmed it, a stranger too. */
+    if (fate == LANE_FATE_EARLIER && (sent->told || lane.taken)) { fate = sent->expected; }
     if (fate != sent->expected && !lost) {
         Violate("C1: lane %u: record %llu has the fate %u, not %u", sent->lane,
                 static_cast<unsigned long long>(sent->sequence), fate, sent->expected);
@@ -166,7 +167,7 @@ void Model::ToldLost(uint32_t lane, uint64_t first, uint64_t count)
     auto &by_sequence = lanes_[lane].by_sequence;
     for (auto at = by_sequence.lower_bound(first);
          at != by_sequence.end() && at->first - first < count; ++at) {
-        for (Sent *const sent : at->second) { sent->may_be_gone = true; }
+        for (Sent *const sent : at->second) { sent->may_be_gone = sent->said_lost = true; }
     }
     lanes_[lane].ambiguous = true;
 }
@@ -175,6 +176,12 @@ void Model::DiskPutBack()
 {
     put_back_ = true;
     for (Sent &sent : sent_) { sent.at_risk = sent.told; }
+}
+
+void Model::CommitsWereFenced()
+{
+    if (!put_back_) { Violate("C5: recovery found rot, and no disk was put back"); }
+    rotten_ = true; /* torn when the older disk was taken out, durable by what the pages say */
 }
 
 void Model::OpenedAgain(uint32_t number)
@@ -300,6 +307,9 @@ void Model::JudgeFates()
         if (stored && sent.told && sent.copies == 0 && !sent.may_be_gone && !sent.at_risk) {
             Violate("C1: %s: told STORED, and not in the log", who.c_str());
         }
+        if (sent.said_lost && sent.copies > 0 && lanes_[sent.lane].beginnings == 1) {
+            Violate("C5: %s: told lost, and in the log", who.c_str());
+        }
         if (!stored && sent.copies > 0) {
             Violate("C1: %s: in the log, with the fate %u", who.c_str(), sent.expected);
         }
@@ -335,7 +345,7 @@ void Model::CheckLog(struct files files)
     uint64_t unreadable;
     const enum status status = sim_log_read_around(files, visit, &records, &unreadable);
     if (unreadable > 0 && !put_back_) { Violate("C5: batches in the log do not hold"); }
-    rotten_ = unreadable > 0; /* a commit that was torn when the older disk was taken out */
+    rotten_ |= unreadable > 0;
     if (status != STATUS_OK) { Violate("C5: the log cannot be read: %s", status_text(status)); }
     for (const LogRecord &record : records) { JudgeRecord(record); }
     JudgeOrder(found_);

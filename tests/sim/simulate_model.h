@@ -48,6 +48,7 @@ struct Sent {
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
     bool at_risk = false;     // … or has not asked yet
+    bool said_lost = false;   // its producer was told that just this is lost
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
 };
@@ -82,6 +83,8 @@ class Model {
     // Whether a lane's are is known once its producer has opened it again.
     void DiskPutBack();
     void OpenedAgain(uint32_t lane);
+    // Recovery fenced commits off: their records are gone, and only operators are told.
+    void CommitsWereFenced();
     void LanesMayBeForgotten() { forgetful_ = true; }
     void LaneMayBeTaken(uint32_t lane) { lanes_[lane].taken = true; }
     bool LanesMayBeLost() const { return put_back_ || forgetful_; }

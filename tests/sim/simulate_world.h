@@ -168,11 +168,11 @@ class World {
     size_t node_endpoint_ = 0;
     size_t stranger_endpoint_ = 0;
     struct sim_address stranger_ = {};
-    uint16_t native_port_ = 0;
     std::vector<std::unique_ptr<Producer>> producers_;
     std::vector<Captured> captured_;
     struct lane *impostor_ = nullptr; // says that it is one of the producers, from another host
     uint64_t impostor_ns_ = UINT64_MAX;
+    bool impostor_is_fenced_ = false; // a newer process of the lane was accepted before it began
     uint64_t meddle_ns_ = UINT64_MAX;
     uint64_t lines_ns_ = UINT64_MAX;
     uint64_t node_back_ns_ = 0;         // down until then
@@ -184,6 +184,7 @@ class World {
     size_t workers_ = 1;
     size_t workers_max_ = 1;
     std::unique_ptr<DiskImage> image_;
+    uint64_t fenced_ = 0; // commits, by recoveries that no power cut ended
     uint64_t steps_ = 0;
     Tally tally_ = {};
     uint8_t room_[65536];

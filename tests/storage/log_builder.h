@@ -84,6 +84,7 @@ struct Batch {
     uint32_t record_count;
     size_t bytes = 100;
     int64_t max_timestamp_ms = 1000;
+    std::vector<std::string> values = {}; // of real batches: what the records hold
 };
 
 class LogBuilder {
@@ -316,15 +317,18 @@ class LogBuilder {
 
     static std::string RealBatch(const Batch &batch, uint64_t base_offset)
     {
-        static const char value[] = "a value";
-        std::string out(RECORD_BATCH_HEADER_BYTES + batch.record_count * 64, '\0');
+        size_t values_bytes = 0;
+        for (const std::string &value : batch.values) { values_bytes += value.size(); }
+        std::string out(RECORD_BATCH_HEADER_BYTES + batch.record_count * 64 + values_bytes, '\0');
         auto *const begin = reinterpret_cast<uint8_t *>(out.data());
         uint8_t *at = begin + RECORD_BATCH_HEADER_BYTES;
         for (uint32_t i = 0; i < batch.record_count; i++) {
             struct record_batch_parts parts = {};
             parts.offset_delta = i;
             parts.key = bytes_null();
-            parts.value = bytes_of_text(value);
+            parts.value = batch.values.empty()
+                              ? bytes_of_text("a value")
+                              : bytes_of(batch.values[i].data(), batch.values[i].size());
             parts.body_bytes = record_batch_body_bytes(
                 0, i, record_batch_payload_bytes(-1, parts.value.len_bytes, 0, 0));
             at = record_batch_record_encode(&parts, at);

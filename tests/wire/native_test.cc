@@ -161,6 +161,16 @@ std::vector<Record> RecordsOf(const struct native_data &data)
     return out;
 }
 
+TEST(NativeToken, IsReadFromAWholeHeaderAndFromNothingShorter)
+{
+    uint8_t hello[NATIVE_HELLO_BYTES];
+    const native_hello nothing = {};
+    ASSERT_EQ(native_encode_hello(hello, sizeof hello, 77, &nothing), sizeof hello);
+
+    EXPECT_EQ(native_token_of(bytes_of(hello, NATIVE_HEADER_BYTES)), 77U);
+    EXPECT_EQ(native_token_of(bytes_of(hello, NATIVE_HEADER_BYTES - 1)), 0U);
+}
+
 TEST(NativeRecord, ComesBackWhateverIsInIt)
 {
     Random random(1);
