@@ -56,6 +56,39 @@ class LanesInLog : public NativeTest {
         }
     }
 
+    // A lane from its first record on.
+    struct Walked {
+        uint64_t sequence = 0;
+        uint64_t hash = 0;
+        uint64_t unstored = 0; // of the item in work
+    };
+
+    static uint32_t DigestOf(const Record &record)
+    {
+        const Bytes raw = RecordBytes(record.value, record.topic);
+        const size_t head_bytes = record.topic.empty() ? 1 : 5;
+        return crc32c(bytes_of(raw.data() + head_bytes, raw.size() - head_bytes));
+    }
+
+    // What is stored is where the run says (`stored` by topic), and goes into the hash like the
+    // rest.
+    static void WalkRun(const struct lane_run &run, const std::vector<Record> &records,
+                        const Values *stored, Walked *walked)
+    {
+        for (uint32_t i = 0; i < run.count; i++) {
+            const Record &record = records.at(walked->sequence++);
+            const uint64_t digest = run.fate == NATIVE_TOO_LARGE ? 0 : DigestOf(record);
+            walked->hash = walked->hash * NATIVE_HASH_FACTOR + digest + 1;
+            walked->unstored *= NATIVE_HASH_FACTOR;
+            if (run.fate != NATIVE_STORED) {
+                walked->unstored += digest + 1;
+                continue;
+            }
+            ASSERT_LT(run.base_offset + i, stored[run.topic].size());
+            EXPECT_EQ(stored[run.topic][run.base_offset + i], record.value);
+        }
+    }
+
     static Fates FatesOf(const FoundItem &found)
     {
         Fates out;
@@ -84,31 +117,16 @@ TEST_F(LanesInLog, SayWhereEachRecordIsAndHashAllOfThem)
     Settle();
 
     const Values stored[] = {Stored("events"), Stored("payments")};
-    uint64_t hash = 0;
-    uint64_t sequence = 0;
+    Walked walked;
     for (const FoundItem &found : Items(1)) {
         if (found.item.flags != 0) { continue; } // a checkpoint has no places
-        ASSERT_EQ(found.item.first_sequence, sequence + 1);
-        uint64_t of_stored = 0;
-        for (const struct lane_run &run : found.runs) {
-            for (uint32_t i = 0; i < run.count; i++) {
-                const Record &record = records[sequence++];
-                const Bytes raw = RecordBytes(record.value, record.topic);
-                const size_t head_bytes = record.topic.empty() ? 1 : 5;
-                const uint32_t digest =
-                    run.fate == NATIVE_TOO_LARGE
-                        ? 0
-                        : crc32c(bytes_of(raw.data() + head_bytes, raw.size() - head_bytes));
-                hash = hash * NATIVE_HASH_FACTOR + digest + 1;
-                of_stored *= NATIVE_HASH_FACTOR;
-                if (run.fate != NATIVE_STORED) { continue; }
-                ASSERT_LT(run.base_offset + i, stored[run.topic].size());
-                EXPECT_EQ(stored[run.topic][run.base_offset + i], record.value);
-            }
-        }
-        EXPECT_EQ(found.item.state.hash, hash) << "up to " << sequence;
+        ASSERT_EQ(found.item.first_sequence, walked.sequence + 1);
+        walked.unstored = 0;
+        for (const struct lane_run &run : found.runs) { WalkRun(run, records, stored, &walked); }
+        EXPECT_EQ(found.item.state.hash, walked.hash) << "up to " << walked.sequence;
+        EXPECT_EQ(found.item.unstored, walked.unstored) << "up to " << walked.sequence;
     }
-    EXPECT_EQ(sequence, records.size());
+    EXPECT_EQ(walked.sequence, records.size());
 }
 
 TEST_F(LanesInLog, AMoveIsThereWithAllItsFatesBeforeTheOldSegmentsMayGo)
