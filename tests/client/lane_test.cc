@@ -776,6 +776,28 @@ TEST(Lane, DropsAndCountsWhatCannotBeTrue)
     EXPECT_EQ(world.Stats().datagrams_dropped, dropped);
 }
 
+TEST(Lane, TakesCreditOfTheNewestAckOnly)
+{
+    Options options;
+    options.records = 50;
+    options.close = false;
+    World world(options);
+    ExpectAll(world, options);
+    const auto tell = [&](uint64_t number, uint32_t credit_bytes) {
+        struct native_ack ack = AckOf(50, 50, 51, 0);
+        ack.ack_number = number;
+        ack.credit_bytes = credit_bytes;
+        const Datagram datagram = Encode(ack, world.appliance.SessionId());
+        lane_receive(world.Lane(), bytes_of(datagram.data(), datagram.size()), world.now_ns);
+        return world.Stats().credit_bytes;
+    };
+
+    EXPECT_EQ(tell(1000000, 5000), 5000u);
+    EXPECT_EQ(tell(999999, 70000), 5000u); // overtaken
+    EXPECT_EQ(tell(1000000, 60000), 5000u);
+    EXPECT_EQ(tell(1000001, 0), 0u);
+}
+
 // ------------------------------------------------------------------------------------- path MTU
 
 TEST(Lane, RaisesTheDatagramToWhatBothEndsTake)

@@ -402,4 +402,25 @@ TEST_F(Acknowledge, ALaneThatIgnoresCreditIsHeldToItsShareAndTheOthersGoOn)
     }
 }
 
+TEST_F(Acknowledge, WhatALanesShareOfACommitHasNoRoomForIsNotNamed)
+{
+    options_.commit_linger_ns = 20 * kMs;
+    Start();
+    std::vector<Producer> producers;
+    for (uint8_t id = 1; id <= 16; id++) { producers.push_back(Opened(id)); }
+    for (Producer &producer : producers) { producer.SendData(1, Values{"honest"}); }
+    world_->Turn(2, 2 * kMs); // shares are of 16 lanes now
+    Producer &greedy = producers[0];
+
+    const std::string filling(1100, 'g');
+    for (uint64_t i = 2; i <= 20; i++) { greedy.SendData(i, Values{filling}); }
+    const Ack ack = greedy.Ask();
+
+    const uint64_t dropped = Counter(STATS_native_over_share) + Counter(STATS_native_ahead_dropped);
+    EXPECT_GT(Counter(STATS_native_over_share), 0U);
+    uint64_t named = 0;
+    for (const auto &[first, last] : ack.ranges) { named += last - first + 1; }
+    EXPECT_EQ(named, 21 - dropped);
+}
+
 } // namespace

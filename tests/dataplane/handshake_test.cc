@@ -265,6 +265,29 @@ TEST_F(Handshake, TheSameEpochWithThePreviousSessionTakesOverAtOnce)
     EXPECT_EQ(reject->datagram.token, producer.Session());
 }
 
+TEST_F(Handshake, WhatTheSessionBeforeStillSendsFromTheSameAddressIsNotTaken)
+{
+    Start();
+    Producer producer = Opened(1);
+    const Bytes late = producer.Data(1, Records({"of the session before"}));
+    Producer again = At(producer.Address());
+    again.nonce_ = producer.Nonce();
+    again.open_.epoch = 2;
+    ASSERT_EQ(again.Open(), NATIVE_ACCEPT);
+    ASSERT_NE(again.Session(), producer.Session());
+
+    producer.Send(late);
+    world_->Turn(10);
+    const auto reject = producer.Take(NATIVE_REJECT);
+    ASSERT_TRUE(reject);
+    EXPECT_EQ(reject->datagram.reject.code, NATIVE_REJECT_SESSION_UNKNOWN);
+    EXPECT_EQ(reject->datagram.token, producer.Session());
+    again.SendData(1, Values{"of this one"});
+    again.WaitForDurable(1);
+    Settle();
+    EXPECT_EQ(Stored(), (Values{"of this one"}));
+}
+
 TEST_F(Handshake, ANewerEpochFromTheSameHostTakesOverAtOnceAndAnotherHostWaits)
 {
     Start();
@@ -396,6 +419,26 @@ TEST_F(Resume, WhatTheProducerKnewDurableAndIsGoneIsNamedLost)
     EXPECT_EQ(Counter(STATS_native_sequences_lost), 3U);
 }
 
+TEST_F(Resume, WhatWasLostIsNamedAgainAfterARestartUntilADatagramCame)
+{
+    LaneWith(5);
+    (void)Reopen(/*durable=*/8, /*oldest_held=*/9); // its ACCEPT is as good as lost
+    native_rig_crash(world_->Rig());
+    native_rig_start(world_->Rig(), 1);
+
+    Producer producer = Reopen(/*durable=*/8, /*oldest_held=*/9);
+    EXPECT_EQ(producer.accept_.next, 9U);
+    EXPECT_EQ(producer.accept_.lost_first, 6U);
+    EXPECT_EQ(producer.accept_.lost_last, 8U);
+
+    producer.confirmed_ = 8;
+    producer.SendData(9, Values{"nine"});
+    producer.WaitForDurable(9);
+    producer.SendClose();
+    world_->Turn(20);
+    EXPECT_EQ(Reopen(/*durable=*/9, /*oldest_held=*/10).accept_.lost_first, 0U);
+}
+
 TEST_F(Resume, LostWithOldestHeldUnknownEndsAtWhatWasDurable)
 {
     LaneWith(5);
@@ -488,6 +531,24 @@ TEST_F(Handshake, ALaneIsForgottenAfterRememberAndNotWhileItHasASession)
     producer.WaitForDurable(1);
     silent.open_.begin = true; // its place can be had again
     EXPECT_EQ(silent.Open(), NATIVE_ACCEPT);
+}
+
+TEST_F(Handshake, ALaneIsRememberedFromItsLastRecordOnNotFromItsOpen)
+{
+    Start();
+    Producer producer = Opened(1);
+    for (int i = 0; i < 50; i++) {
+        producer.SendPing();
+        world_->Run(kSecond, 5 * kMs);
+    }
+    producer.SendData(1, Values{"the last"});
+    producer.WaitForDurable(1);
+    producer.SendClose();
+
+    world_->Run(30 * kSecond, 5 * kMs);
+    EXPECT_EQ(Counter(STATS_lanes_forgotten), 0U);
+    world_->Run(31 * kSecond, 5 * kMs);
+    EXPECT_EQ(Counter(STATS_lanes_forgotten), 1U);
 }
 
 TEST_F(Handshake, AnotherWorkersLaneIsRedirectedAndOneOfTheTriedPortsLeadsHome)

@@ -439,6 +439,11 @@ struct stats_page *native_rig_stats(struct native_rig *rig, size_t worker)
     return rig->stats[worker];
 }
 
+uint64_t native_rig_lane_floor(const struct native_rig *rig, size_t partition)
+{
+    return rig->root->partitions[partition].lane_floor;
+}
+
 struct sim_packets *native_rig_packets(struct native_rig *rig, size_t worker)
 {
     return rig->seats[worker].packets;

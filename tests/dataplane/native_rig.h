@@ -88,6 +88,8 @@ size_t native_rig_queue(const struct native_rig *rig, struct sim_address source)
 
 struct sim_disk *native_rig_disk(struct native_rig *rig);
 struct stats_page *native_rig_stats(struct native_rig *rig, size_t worker);
+/* The oldest segment of the partition that lanes are recovered from; 0: none. */
+uint64_t native_rig_lane_floor(const struct native_rig *rig, size_t partition);
 struct sim_packets *native_rig_packets(struct native_rig *rig, size_t worker);
 /* Nothing received waits, or is held, or in flight. */
 bool native_rig_is_idle(const struct native_rig *rig);

@@ -231,6 +231,27 @@ TEST_F(Sessions, AGapAtEveryPositionIsNamedAndClosed)
     EXPECT_EQ(Stored(), Numbers(1, kDatagrams * kDatagrams));
 }
 
+TEST_F(Sessions, WhatWaitedIsReceivedAsSoonAsTheGapClosesNotWithTheNextCommit)
+{
+    Start();
+    Producer producer = Opened(1);
+    producer.SendData(2, Values{"2"});
+    producer.SendData(3, Values{"3"});
+    world_->Turn(2);
+    producer.TakeAcks();
+    sim_disk_hold(native_rig_disk(world_->Rig()), true);
+
+    producer.SendData(1, Values{"1"});
+    world_->Turn(100);
+
+    const std::vector<Ack> acks = producer.TakeAcks();
+    ASSERT_FALSE(acks.empty());
+    EXPECT_EQ(acks.back().wire.received, 3U);
+    EXPECT_EQ(acks.back().wire.durable, 0U);
+    sim_disk_hold(native_rig_disk(world_->Rig()), false);
+    producer.WaitForDurable(3);
+}
+
 TEST_F(Sessions, FramesThatWaitAreBoundedAndWhatIsDroppedIsNotNamed)
 {
     Start();

@@ -422,6 +422,23 @@ TEST_F(LaneJournal, PublishesTheSegmentFromWhichLanesAreRecoveredOnceTheCheckpoi
     EXPECT_EQ(slot.lane_floor, 2U);
 }
 
+TEST_F(LaneJournal, ACheckpointThatEndsInALaterSegmentNeedsTheOneInWhichItBegan)
+{
+    LogRig::Options options = RigOptions();
+    options.segment_bytes = 96 * 1024;
+    Make(options);
+    const struct root_partition &slot = rig_->root->partitions[LogRig::kPartition];
+    CloseUntilSegment(2, 60);
+    Settle();
+    for (int i = 0; i < 100 && slot.lane_floor == 1; i++) {
+        Close(1);
+        Settle();
+    }
+
+    EXPECT_EQ(slot.lane_floor, 2U);
+    EXPECT_GT(core_log_open_segment_number(rig_->log), 2U);
+}
+
 // ------------------------------------------------------------------------- the log underneath
 
 TEST_F(LaneJournal, ACommitOfLanesAloneIsFollowedByAWatermark)

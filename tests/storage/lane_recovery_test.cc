@@ -187,6 +187,29 @@ TEST_F(LaneRecovery, GoesOnBehindARottenCommit)
               (std::vector<Finding>{{LANES_UNREADABLE, 1, rotten.position}, {LANES_GAPS, 0, 1}}));
 }
 
+TEST_F(LaneRecovery, TakesNothingOfACommitThatAnotherSegmentHadInItsPlace)
+{
+    SimDisk other_disk = MakeDisk();
+    LogBuilder other{other_disk}; // the same commits, in a segment of another nonce
+    other.Spare().OpenSegment();
+    other.Lanes({LaneItem(1, 0, 1, {{S, 3}})}).Commit({{0, 1}});
+    const BuiltCommit stale = other.Lanes({LaneItem(1, 0, 4, {{D, 1}})}).Commit({{0, 1}});
+    log_.OpenSegment();
+    log_.Lanes({LaneItem(1, 0, 1, {{S, 3}})}).Commit({{0, 1}});
+    const BuiltCommit rotten = log_.Lanes({LaneItem(1, 0, 4, {{S, 1}})}).Commit({{0, 1}});
+    log_.Lanes({LaneItem(1, 0, 5, {{S, 2}})}).Commit({{0, 1}});
+    log_.Commit({{0, 1}});
+    log_.Seal();
+    ASSERT_EQ(stale.position, rotten.position);
+    ASSERT_EQ(stale.length_bytes, rotten.length_bytes);
+    std::memcpy(SegmentBytes(disk_, 1) + rotten.position,
+                SegmentBytes(other_disk, 2) + stale.position, stale.length_bytes);
+
+    Recover();
+
+    ExpectLane(1, 6, {{S, 3}, {L, 1}, {S, 2}});
+}
+
 TEST_F(LaneRecovery, TakesNothingOfAnEntryWhoseBytesRotted)
 {
     log_.OpenSegment();
