@@ -30,8 +30,9 @@ enum note_code {
     NOTE_SEGMENT_STARVED,  /* the next segment was not ready in time; value: segment number */
     NOTE_RECORD_TOO_LARGE, /* value: bytes, other: listener index */
     NOTE_LANE_LOST,        /* value: sequences skipped, other: the first that was called durable */
-    NOTE_LANE_BUSY,  /* value: IPv4 address that was refused, other: the one that has the lane */
-    NOTE_LANES_FULL, /* value: lanes.max */
+    NOTE_LANE_BUSY, /* value: IPv4 address that was refused, other: the one that has the lane */
+    NOTE_FATES_GIVEN_UP, /* value: lane's index */
+    NOTE_LANES_FULL,     /* value: lanes.max */
     NOTE_CODE_COUNT,
 };
 

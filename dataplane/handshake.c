@@ -241,8 +241,10 @@ static void note_in_log(const struct opening *opening, const struct resume *resu
         (void)skipped;
         session->next_sequence += resume->skip;
         sessions_count(sessions, STATS_native_sequences_lost, resume->skip);
-        note_post(sessions->options.notes, NOTE_LANE_LOST, STATUS_CORRUPT, resume->skip,
-                  resume->lost_first);
+        if (resume->lost_first != 0) {
+            note_post(sessions->options.notes, NOTE_LANE_LOST, STATUS_CORRUPT,
+                      resume->lost_last - resume->lost_first + 1, resume->lost_first);
+        }
     }
     session->state = SESSION_OPENING;
     session->unsettled = true;

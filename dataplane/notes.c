@@ -49,15 +49,23 @@ static void write_note(const struct note *note)
                     part, note->value, note->other);
         return;
     case NOTE_LANE_LOST:
-        log_error("part-%04u: a producer skipped %" PRIu64
-                  " sequences of its lane that neither side has any more; those from %" PRIu64
-                  " on were acknowledged as durable (0: none): was a disk lost or put back?",
-                  part, note->value, note->other);
+        log_error(
+            "part-%04u: a producer says that %" PRIu64
+            " records of its lane, from sequence %" PRIu64
+            " on, were acknowledged as durable, and the log does not know them: was a disk lost "
+            "or put back?",
+            part, note->value, note->other);
         return;
     case NOTE_LANE_BUSY:
         log_warning("part-%04u: refused %u.%u.%u.%u a lane that %u.%u.%u.%u has and uses: two "
                     "producers with one id, or a forger",
                     part, IPV4_BYTES(note->value), IPV4_BYTES(note->other));
+        return;
+    case NOTE_FATES_GIVEN_UP:
+        log_warning(
+            "part-%04u: gave up the fates of a lane whose producer has confirmed none for 10 s, "
+            "while memory for fates is short (they stand in the log)",
+            part);
         return;
     case NOTE_LANES_FULL:
         log_error("part-%04u: refused a new lane: %" PRIu64

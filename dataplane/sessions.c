@@ -11,6 +11,7 @@ enum {
     TIMERS_SESSIONS_MAX = 64, /* ends looked at in one call */
     TIMERS_FORGET_MAX = 8,    /* lanes looked at in one call */
     TIMERS_IMPORT_MAX = 64,   /* … */
+    TIMERS_CONFIRM_MAX = 64,  /* … */
     TIMERS_TELL_MAX = 256,    /* … */
     WAITING_LANE_MIN = 8,     /* frames that a lane may keep waiting however short they are */
     WAITING_LANE_MAX = 1024,  /* … however many there are: they are a list */
@@ -19,6 +20,9 @@ enum {
     RUNS_PENDING_MAX = 512, /* fates of records that are decoded and not yet appended */
 };
 
+/* A producer that confirms nothing for this long, while the pool of fates is short, is not told the
+ * old ones any more; and this long may a record take to be put together while another waits. */
+static const uint64_t patience_ns = UINT64_C(10) * NS_PER_S;
 static const uint64_t tick_ns = 100 * NS_PER_MS;
 
 /* Where a datagram that says nothing to us ends. NATIVE_OK is counted by what it was. */
@@ -164,8 +168,12 @@ bool session_fates_have_room(const struct sessions *sessions, uint32_t lane, uin
     const struct lane *const known = &sessions->lanes[lane];
     const uint64_t undecided =
         sessions->items[lane].next_sequence - 1 - known->state.last_sequence + record_count;
+    const uint32_t free_count = lane_table_pool_free(sessions->table);
     if (known->run_count + undecided > lane_table_lane_runs_max(sessions->table)) { return false; }
-    return lane_table_pool_free(sessions->table) >= RUNS_PENDING_MAX + record_count;
+    if (known->run_count > WAITING_LANE_MIN + free_count / 8) {
+        return false;
+    } /* who hoards waits */
+    return free_count >= RUNS_PENDING_MAX + record_count;
 }
 
 static void ready_check(struct sessions *sessions, uint32_t lane)
@@ -249,11 +257,11 @@ static struct fragment_buffer *fragment_buffer_take(struct sessions *sessions, u
         struct fragment_buffer *const buffer = &sessions->fragments[i];
         if (!buffer->used) { return buffer; }
         if (buffer->handed_out) { continue; }
-        if (stalest == NULL || buffer->progress_ns < stalest->progress_ns) { stalest = buffer; }
+        const bool idle = now_ns - buffer->progress_ns >= sessions->options.takeover_after_ns;
+        if (!idle && now_ns - buffer->began_ns < patience_ns) { continue; }
+        if (stalest == NULL || buffer->began_ns < stalest->began_ns) { stalest = buffer; }
     }
-    if (stalest == NULL || now_ns - stalest->progress_ns < sessions->options.takeover_after_ns) {
-        return NULL;
-    }
+    if (stalest == NULL) { return NULL; }
     sessions_count(sessions, STATS_sessions_timed_out, 1);
     session_end(sessions, stalest->lane);
     return stalest;
@@ -275,6 +283,7 @@ static struct fragment_buffer *fragment_buffer_for(struct sessions *sessions, ui
     buffer->record_bytes = record_bytes;
     buffer->missing_chunks =
         (record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) / NATIVE_FRAGMENT_CHUNK_BYTES;
+    buffer->began_ns = now_ns;
     buffer->progress_ns = now_ns;
     memset(buffer->chunks, 0, sizeof buffer->chunks);
     session->fragment = (uint16_t)(buffer - sessions->fragments);
@@ -338,11 +347,16 @@ static bool packet_arrived(struct sessions *sessions, uint32_t lane, uint64_t nu
     return false;
 }
 
-static void lane_is_active(struct sessions *sessions, struct session *session)
+static void lane_is_active(struct sessions *sessions, struct session *session, size_t len_bytes)
 {
-    if (session->active_tick == sessions->tick) { return; }
-    session->active_tick = sessions->tick;
-    sessions->active_now++;
+    const uint16_t tick = (uint16_t)sessions->tick;
+    if (session->active_tick != tick) {
+        session->active_tick = tick;
+        session->tick_units = 0;
+    }
+    if (session->tick_units >= sessions->active_units) { return; } /* is counted */
+    session->tick_units += (uint16_t)(len_bytes / SESSION_TICK_UNIT_BYTES + 1);
+    if (session->tick_units >= sessions->active_units) { sessions->active_now++; }
 }
 
 /* Of the open commit, a lane takes its share. A producer that keeps to its credit never meets this
@@ -427,7 +441,7 @@ static enum session_result receive_data(struct sessions *sessions, uint32_t lane
         }
         (void)packet_arrived(sessions, lane, data->packet_number, input);
     }
-    lane_is_active(sessions, session);
+    lane_is_active(sessions, session, data->payload.len_bytes);
     fragment_give_up(sessions, session);
 
     *out = (struct session_records){
@@ -480,7 +494,7 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
         return SESSION_DONE;
     }
     (void)packet_arrived(sessions, lane, data->packet_number, input);
-    lane_is_active(sessions, session);
+    lane_is_active(sessions, session, data->payload.len_bytes);
     fragment_put(buffer, data, now_ns);
     if (buffer->missing_chunks > 0) { return SESSION_DONE; }
 
@@ -772,8 +786,35 @@ static void import_some(struct sessions *sessions)
     }
 }
 
+/* Fates are kept for producers that will confirm them. While the pool is short, those of a lane
+ * where nothing was confirmed for long are given up: they are durable, and stand in the log. */
+static void confirm_some(struct sessions *sessions, uint64_t now_ns)
+{
+    if (lane_table_pool_free(sessions->table) >= lane_table_pool_runs(sessions->table) / 2) {
+        return;
+    }
+    for (uint32_t i = 0; i < TIMERS_CONFIRM_MAX; i++) {
+        const uint32_t lane = sessions->confirm_cursor++;
+        if (sessions->confirm_cursor >= sessions->capacity) { sessions->confirm_cursor = 0; }
+        const struct lane *const known = &sessions->lanes[lane];
+        struct session *const session = &sessions->items[lane];
+        if (!known->used || known->run_count <= 2) { continue; }
+        if (session->seen_confirmed != known->state.confirmed || session->seen_ns == 0) {
+            session->seen_confirmed = known->state.confirmed;
+            session->seen_ns = now_ns;
+        }
+        if (now_ns - session->seen_ns < patience_ns) { continue; }
+        session->seen_ns = 0;
+        session_end(sessions, lane); /* the next one begins behind them */
+        lane_fates_confirm(sessions->table, lane, known->durable_sequence);
+        sessions_count(sessions, STATS_native_fates_given_up, 1);
+        note_post(sessions->options.notes, NOTE_FATES_GIVEN_UP, STATUS_FULL, lane, 0);
+    }
+}
+
 void sessions_timers(struct sessions *sessions, struct instant now)
 {
+    confirm_some(sessions, now.mono_ns);
     sessions->stats->lanes_known = lane_table_count(sessions->table);
     end_some(sessions, now.mono_ns);
     tell_some(sessions);
@@ -828,7 +869,7 @@ static void init_items(struct sessions *sessions)
         session->waiting_tail = LANE_NONE;
         session->waiting_newest = LANE_NONE;
         session->taken_commit = UINT64_MAX;
-        session->active_tick = UINT32_MAX;
+        session->active_tick = UINT16_MAX;
         if (!known->used) { continue; }
         session->next_sequence = known->state.last_sequence + 1;
         session->import_pending = known->imported;
@@ -869,6 +910,11 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
     queue_init(&sessions->delayed);
     queue_init(&sessions->due);
     sessions->tick = 1;
+    const uint64_t active_units =
+        options->commit_bytes / SESSION_ACTIVE_PARTS / SESSION_TICK_UNIT_BYTES;
+    sessions->active_units = active_units == 0     ? 1
+                             : active_units < 4096 ? (uint16_t)active_units
+                                                   : 4096;
     sessions->tick_began_ns = options->now.mono_ns;
     sessions->tell_cursor = LANE_NONE;
     sessions->drain_cursor = LANE_NONE;

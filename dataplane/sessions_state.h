@@ -20,6 +20,8 @@ enum {
     SESSION_TOLD_AGAIN_MS = 1000, /* while the log is closed */
     SESSION_CREDIT_MIN_BYTES = 4 * NATIVE_DATAGRAM_BYTES_BASE,
     SESSION_CREDIT_MAX_BYTES = 64 << 20,
+    SESSION_TICK_UNIT_BYTES = 64,
+    SESSION_ACTIVE_PARTS = 64, /* of a commit's bytes in a tick: who sends less takes no part */
 };
 
 enum session_state {
@@ -56,7 +58,8 @@ struct session {
     alignas(LANE_LINE_BYTES) struct packet_window window;
     uint64_t taken_commit;
     uint32_t taken_bytes; /* of the open commit `taken_commit` */
-    uint32_t active_tick;
+    uint16_t active_tick; /* the newest in which it sent records, and how many units of bytes: */
+    uint16_t tick_units;
 
     alignas(LANE_LINE_BYTES) uint64_t largest_received_ns;
     uint64_t ack_number;
@@ -72,6 +75,8 @@ struct session {
 
     alignas(LANE_LINE_BYTES) uint64_t lost_first;
     uint64_t lost_last;
+    uint64_t seen_confirmed; /* by confirm_some, when */
+    uint64_t seen_ns;
 };
 static_assert(offsetof(struct session, window) == LANE_LINE_BYTES, "as said above");
 static_assert(offsetof(struct session, largest_received_ns) == 2 * LANE_LINE_BYTES, "likewise");
@@ -94,6 +99,7 @@ struct fragment_buffer {
     uint32_t record_bytes;
     uint32_t missing_chunks;
     uint32_t lane;
+    uint64_t began_ns;
     uint64_t progress_ns; /* when the last chunk came that was new */
     bool used;
     bool handed_out; /* its record is on the way to a commit */
@@ -139,7 +145,8 @@ struct sessions {
     uint64_t open_commit;        /* counts them: tags session.taken_bytes */
     uint32_t tick;               /* of 100 ms */
     uint64_t tick_began_ns;
-    uint32_t active_now; /* lanes that sent records in this tick, and in the last one */
+    uint16_t active_units; /* that make a lane active in a tick */
+    uint32_t active_now;   /* lanes that sent records in this tick, and in the last one */
     uint32_t active_before;
     uint64_t told_ns;     /* all sessions were last told of a closed log */
     uint32_t tell_cursor; /* walk over all sessions: LANE_NONE when there is none */
@@ -147,6 +154,7 @@ struct sessions {
     int64_t lane_clock_ms; /* at lane_clock_ns */
     uint64_t lane_clock_ns;
     uint32_t forget_cursor;
+    uint32_t confirm_cursor;
     uint32_t import_cursor;
     bool importing;
     bool draining;

@@ -257,6 +257,16 @@ void lane_table_remove(struct lane_table *table, uint32_t index)
     table->count--;
 }
 
+/* As if its producer had confirmed all up to `last_sequence`. */
+static void lane_fates_forget(struct lane_table *table, uint32_t index, uint64_t last_sequence)
+{
+    struct lane *const lane = &table->lanes[index];
+    lane->durable_sequence = lane->state.last_sequence;
+    lane_fates_confirm(table, index, lane->state.last_sequence);
+    lane->state.last_sequence = last_sequence;
+    lane->state.confirmed = last_sequence;
+}
+
 static enum status lane_restore(struct lane_table *table, const struct lane_resume *resume)
 {
     struct lane_state state = resume->state;
@@ -265,7 +275,9 @@ static enum status lane_restore(struct lane_table *table, const struct lane_resu
     if (index == LANE_NONE) { return STATUS_FULL; }
     for (size_t i = 0; i < resume->run_count; i++) {
         const struct lane_fates fates = resume->runs[i];
-        if (!lane_fates_append(table, index, fates.fate, fates.count)) { return STATUS_FULL; }
+        if (lane_fates_append(table, index, fates.fate, fates.count)) { continue; }
+        lane_fates_forget(table, index, resume->state.last_sequence);
+        break;
     }
     struct lane *const lane = &table->lanes[index];
     assert(lane->state.last_sequence == resume->state.last_sequence);
@@ -289,6 +301,11 @@ enum status lane_table_restore(struct lane_table *table, const struct lane_resum
 uint32_t lane_table_capacity(const struct lane_table *table) { return table->options.lanes_max; }
 
 uint32_t lane_table_count(const struct lane_table *table) { return table->count; }
+
+uint32_t lane_table_pool_runs(const struct lane_table *table)
+{
+    return table->options.pool_runs_max;
+}
 
 uint32_t lane_table_pool_free(const struct lane_table *table) { return table->free_count; }
 

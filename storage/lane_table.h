@@ -73,7 +73,8 @@ void lane_table_destroy(struct lane_table *table);
 uint32_t lane_table_capacity(const struct lane_table *table);
 uint32_t lane_table_count(const struct lane_table *table);
 uint32_t lane_table_lane_runs_max(const struct lane_table *table);
-/* Runs that the pool still has. */
+/* Runs of the pool, and those that it still has. */
+uint32_t lane_table_pool_runs(const struct lane_table *table);
 uint32_t lane_table_pool_free(const struct lane_table *table);
 /* Lanes from this index on were never used. */
 uint32_t lane_table_end(const struct lane_table *table);
@@ -88,7 +89,8 @@ uint32_t lane_table_add(struct lane_table *table, const struct lane_state *state
 /* Forgets it. It must not have an open item, nor one in flight: asserted. */
 void lane_table_remove(struct lane_table *table, uint32_t lane);
 
-/* Into an empty table: all lanes of a set, as durable. STATUS_FULL: they do not fit. */
+/* Into an empty table: all lanes of a set, as durable. A lane whose fates find no room counts as
+ * confirmed: what they were stands in the log alone. STATUS_FULL: the lanes do not fit. */
 struct lane_resume_set;
 MUST_CHECK enum status lane_table_restore(struct lane_table *table,
                                           const struct lane_resume_set *set);

@@ -356,13 +356,31 @@ TEST_F(Acknowledge, CreditIsSharedByTheLanesThatSend)
 
     for (int round = 0; round < 30; round++) {
         for (Producer &producer : producers) {
-            producer.SendData(producer.Ask().wire.received + 1, Values{"together"});
+            producer.SendData(producer.Ask().wire.received + 1, Values{std::string(700, 't')});
         }
         world_->Run(10 * kMs);
     }
     const uint32_t together = producers[0].Ask().wire.credit_bytes;
 
     EXPECT_NEAR(together, alone / 8, alone / 80);
+}
+
+// Otherwise many lanes that hardly send would leave next to nothing for one that does.
+TEST_F(Acknowledge, LanesThatSendLittleTakeNoCreditFromOthers)
+{
+    options_.commit_bytes = 256 * 1024;
+    options_.segment_bytes = 16 << 20;
+    Start();
+    std::vector<Producer> producers;
+    for (uint8_t id = 1; id <= 8; id++) { producers.push_back(Opened(id)); }
+    const uint32_t alone = producers[0].Ask().wire.credit_bytes;
+    for (int round = 0; round < 30; round++) {
+        for (Producer &producer : producers) {
+            producer.SendData(producer.Ask().wire.received + 1, Values{"little"});
+        }
+        world_->Run(10 * kMs);
+    }
+    EXPECT_EQ(producers[0].Ask().wire.credit_bytes, alone);
 }
 
 TEST_F(Acknowledge, ALaneThatIgnoresCreditIsHeldToItsShareAndTheOthersGoOn)
@@ -408,7 +426,7 @@ TEST_F(Acknowledge, WhatALanesShareOfACommitHasNoRoomForIsNotNamed)
     Start();
     std::vector<Producer> producers;
     for (uint8_t id = 1; id <= 16; id++) { producers.push_back(Opened(id)); }
-    for (Producer &producer : producers) { producer.SendData(1, Values{"honest"}); }
+    for (Producer &producer : producers) { producer.SendData(1, Values{std::string(1100, 'h')}); }
     world_->Turn(2, 2 * kMs); // shares are of 16 lanes now
     Producer &greedy = producers[0];
 
