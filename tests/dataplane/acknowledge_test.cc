@@ -260,6 +260,7 @@ TEST_F(Acknowledge, ALaneWhoseRunsAreUsedUpWaitsUntilSomeAreConfirmed)
 TEST_F(Acknowledge, LanesThatNeverConfirmDoNotStopTheOthers)
 {
     options_.lanes_max = 256;
+    options_.session_timeout_ns = 60 * kSecond;
     Start();
     Producer honest = Opened(1);
     std::vector<Record> alternating;
@@ -279,6 +280,12 @@ TEST_F(Acknowledge, LanesThatNeverConfirmDoNotStopTheOthers)
         if (ack.wire.durable < 10 * i) { break; }
         honest.confirmed_ = ack.wire.durable;
     }
+
+    EXPECT_EQ(Counter(STATS_native_fates_given_up), 0U);
+    world_->Run(12 * kSecond, kMs); // a producer that still wants its fates has asked by then
+    EXPECT_GT(Counter(STATS_native_fates_given_up), 50U);
+    honest.SendData(1001, Values{"after"});
+    EXPECT_EQ(honest.WaitForDurable(1001).wire.durable, 1001U);
 }
 
 // ------------------------------------------------------------------------------- credit
