@@ -147,10 +147,11 @@ static void print_partitions(const struct runtime_sample *now, const struct runt
     }
 }
 
-/* Native producers, where there are any. */
+/* Native producers, where there are any: sessions and credit are those of a running node. */
 static void print_lanes(const struct runtime_sample *now)
 {
     bool said = false;
+    if (!runtime_sample_is_running(now)) { return; }
     for (size_t i = 0; i < now->partition_count; i++) {
         const struct stats_page *const stats = &now->partitions[i].stats;
         if (!now->partitions[i].has_stats || stats->lanes_known + stats->sessions_live == 0) {
