@@ -226,7 +226,7 @@ const struct command command_send = {
         "  --receipts FILE       append to a ledger for 'penstock audit'\n"
         "  --rate N              records a second at most\n"
         "  --max-record SIZE     larger records are refused here; 900KiB unless given\n"
-        "  --timeout D           give up when the appliance is silent for so long; 30s\n"
+        "  --timeout D           give up when no record gets its fate for so long; 30s\n"
         "  --quiet, --progress   say errors only; progress even without a terminal\n"
         "  --json                the account at the end for programs\n\n"
         "Exit: 0 every record is durable, or dropped by a rule; 1 some were refused or lost, 64 "

@@ -160,6 +160,54 @@ TEST_F(CmdSend, GivesUpWhenNobodyAnswers)
     EXPECT_NE(run.out.find("\"undelivered\": 1"), std::string::npos) << run.out;
 }
 
+// Each session that comes to nothing is opened anew after ten seconds: no progress.
+TEST_F(CmdSend, GivesUpWhenLanesOpenAndNoRecordGetsItsFate)
+{
+    appliance_.SetDeaf(true);
+    const CommandRun run =
+        RunCommand(command_send, {Input("x\n"), "--to", appliance_.Address(), "--timeout", "12s"});
+
+    EXPECT_EQ(run.code, 69);
+    const std::string words = "gave up after 12.0 s without progress: it ";
+    EXPECT_NE(run.errors.find(words), std::string::npos) << run.errors;
+    EXPECT_EQ(run.errors.find("does not answer"), std::string::npos) << run.errors;
+}
+
+TEST_F(CmdSend, SaysWhyLanesAreRefused)
+{
+    const std::map<uint32_t, std::string> refusals = {
+        {NATIVE_REJECT_LANES_FULL,
+         "it remembers lanes.max lanes and refuses new ones (lanes full)"},
+        {NATIVE_REJECT_LANE_BUSY, "lane busy"},
+        {NATIVE_REJECT_OVERLOADED, "overloaded"},
+        {NATIVE_REJECT_DRAINING, "draining"},
+        {NATIVE_REJECT_REDIRECT, "redirected"},
+    };
+    const std::string input = Input("x\n");
+    for (const auto &[code, words] : refusals) {
+        appliance_.SetRefusal(code);
+        const CommandRun run =
+            RunCommand(command_send, {input, "--to", appliance_.Address(), "--timeout", "500ms"});
+
+        EXPECT_EQ(run.code, 69);
+        const size_t end = run.errors.find("without progress: ");
+        ASSERT_NE(end, std::string::npos) << run.errors;
+        EXPECT_NE(run.errors.find(words, end), std::string::npos) << run.errors;
+    }
+}
+
+TEST_F(CmdSend, SaysWhileItWaitsThatLanesAreFull)
+{
+    appliance_.SetRefusal(NATIVE_REJECT_LANES_FULL);
+    const CommandRun run = RunCommand(
+        command_send, {Input("x\n"), "--to", appliance_.Address(), "--timeout", "1600ms"});
+
+    EXPECT_NE(run.errors.find("waiting for the appliance: it remembers lanes.max lanes"),
+              std::string::npos)
+        << run.errors;
+    EXPECT_EQ(run.errors.find("does not answer"), std::string::npos) << run.errors;
+}
+
 TEST_F(CmdSend, SaysNothingWhenQuiet)
 {
     const CommandRun run = Send({Input("x\n"), "--quiet"});
