@@ -674,7 +674,9 @@ static bool open_state(struct sender *sender)
         options->state_path, &sender->plan, sender->input, &sender->state, error, sizeof error);
     if (found == SEND_STATE_OTHER || found == SEND_STATE_UNREADABLE) {
         say(sender, "%s", error);
-        sender->code = found == SEND_STATE_OTHER ? COMMAND_USAGE : COMMAND_BAD_FILE;
+        sender->code = found == SEND_STATE_OTHER                ? COMMAND_USAGE
+                       : !command_can_read(options->state_path) ? EX_CANTCREAT
+                                                                : COMMAND_BAD_FILE;
         return false;
     }
     if (!begin_state(sender, found)) {
@@ -724,27 +726,41 @@ static bool set_lanes(struct sender *sender, struct penstock_config *config)
            set_number(sender, config, "producer.epoch", sender->state.epoch);
 }
 
+/* Options were checked one by one: what is left is the world's doing. The reason begins with the
+ * key that it is about. */
+static int code_of_failed_start(const char *reason)
+{
+    static const char *const files[] = {"receipts:", "producer.id:"};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        if (strncmp(reason, files[i], strlen(files[i])) == 0) { return EX_CANTCREAT; }
+    }
+    return COMMAND_NO_NODE; /* no such host, no way to it */
+}
+
 static bool start_producer(struct sender *sender)
 {
     const struct sender_options *const options = sender->options;
     struct penstock_config *const config = penstock_config_new();
     char error[PENSTOCK_ERROR_BYTES];
-    bool good = config != NULL && set(sender, config, "servers", options->server) &&
-                set(sender, config, "producer.id", options->producer_id) &&
-                set(sender, config, "topic", options->topic) &&
-                set(sender, config, "receipts", options->receipts) &&
-                set_number(sender, config, "lanes", options->lanes) &&
-                set_number(sender, config, "record.bytes", options->record_bytes_max) &&
-                set_lanes(sender, config);
+    const bool good = config != NULL && set(sender, config, "servers", options->server) &&
+                      set(sender, config, "producer.id", options->producer_id) &&
+                      set(sender, config, "topic", options->topic) &&
+                      set(sender, config, "receipts", options->receipts) &&
+                      set_number(sender, config, "lanes", options->lanes) &&
+                      set_number(sender, config, "record.bytes", options->record_bytes_max) &&
+                      set_lanes(sender, config);
     if (good) {
         penstock_config_on_event(config, on_event, &sender->events);
         sender->producer = penstock_producer_new(config, error, sizeof error);
-        if (sender->producer == NULL) { say(sender, "%s", error); }
-        good = sender->producer != NULL;
+        if (sender->producer == NULL) {
+            say(sender, "%s", error);
+            sender->code = code_of_failed_start(error);
+        }
+    } else {
+        sender->code = COMMAND_USAGE;
     }
     penstock_config_free(config);
-    if (!good) { sender->code = COMMAND_USAGE; }
-    return good;
+    return sender->producer != NULL;
 }
 
 /* -------------------------------------------------------------------------------------- the end */
