@@ -12,7 +12,7 @@
 #include "tools/command.h"
 #include "tools/json_text.h"
 
-enum { OPTION_STORAGE = 256, OPTION_JSON, OPTION_HELP, ID_TEXT_BYTES = 33 };
+enum { OPTION_HELP = 'h', OPTION_STORAGE = 256, OPTION_JSON, ID_TEXT_BYTES = 33 };
 
 struct audit_output {
     bool json;
@@ -316,7 +316,7 @@ static int run(const struct command *command, int argc, char **argv)
     bool json = false;
     int code = -1;
     optind = 0; /* glibc: start over, whoever parsed before */
-    for (int c; code < 0 && (c = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
+    for (int c; code < 0 && (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (c) {
         case 'c': places.config_path = optarg; break;
         case OPTION_STORAGE: places.storages[places.storage_count++] = optarg; break;

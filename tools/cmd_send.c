@@ -36,7 +36,7 @@ enum option_code {
     OPTION_QUIET,
     OPTION_PROGRESS,
     OPTION_JSON,
-    OPTION_HELP,
+    OPTION_HELP = 'h',
 };
 
 static const struct option long_options[] = {
@@ -212,7 +212,7 @@ static int run(const struct command *command, int argc, char **argv)
         .timeout_ns = (uint64_t)DEFAULT_TIMEOUT_S * NS_PER_S,
     };
     optind = 0; /* glibc: start over, whoever parsed before */
-    for (int code; (code = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+    for (int code; (code = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         if (code == OPTION_HELP) { return command_help(command); }
         if (code == '?') { return command_misused(command); }
         if (!take_option(code, &options)) { return COMMAND_USAGE; }

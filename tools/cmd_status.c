@@ -341,7 +341,7 @@ static int run(const struct command *command, int argc, char **argv)
     struct status_options options = {.samples_max = 0};
     const char *config_path = NULL;
     const char *given_directory = NULL;
-    for (int c; (c = getopt_long(argc, argv, "c:", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1;) {
         switch (c) {
         case 'c': config_path = optarg; break;
         case 'r': given_directory = optarg; break;
