@@ -277,7 +277,7 @@ static const char *refusal_phrase(uint32_t code)
         return "it remembers lanes.max lanes and refuses new ones (lanes full)";
     case NATIVE_REJECT_LANE_BUSY: return "another producer with this id has the lane (lane busy)";
     case NATIVE_REJECT_OVERLOADED: return "it refuses lanes for now (overloaded)";
-    case NATIVE_REJECT_DRAINING: return "it is about to stop, or starting (draining)";
+    case NATIVE_REJECT_DRAINING: return "it is about to stop (draining)";
     case NATIVE_REJECT_REDIRECT:
         return "it sends a lane from port to port without end (redirected)";
     case NATIVE_REJECT_COOKIE: return "it takes back no cookie of its own (cookie rejected)";
