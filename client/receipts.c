@@ -211,6 +211,8 @@ enum status receipts_next(struct receipts_reader *reader, struct receipt *out)
     return STATUS_OK;
 }
 
+uint64_t receipts_reader_position(const struct receipts_reader *reader) { return reader->at_bytes; }
+
 /* ------------------------------------------------------------------------------------- writing */
 
 static struct chain *chain_find(const struct receipts *receipts, uint32_t lane)

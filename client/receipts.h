@@ -121,4 +121,7 @@ void receipts_reader_close(struct receipts_reader *reader); /* NULL is fine */
  * STATUS_CORRUPT    rot: what follows cannot be told apart */
 MUST_CHECK enum status receipts_next(struct receipts_reader *reader, struct receipt *out);
 
+/* Of the file: where the last whole entry ends, at first the header. */
+uint64_t receipts_reader_position(const struct receipts_reader *reader);
+
 END_C_DECLS

@@ -140,6 +140,7 @@ struct audit {
     uint64_t proven;          /* of those: under a hash that was compared */
     uint64_t without_receipt; /* in the log, and not in the ledger: its sender was killed */
     uint64_t commits;         /* with something of this producer */
+    uint64_t ledger_position; /* where it stops holding; 0: its header does not */
     bool ledger_is_torn;      /* its end: a crash, or a writer at work */
     bool beginning_is_gone;   /* of some log */
 };

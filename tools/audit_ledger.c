@@ -109,6 +109,7 @@ enum status audit_read_ledger(struct audit *audit, const char *path)
     while ((status = receipts_next(reader, &receipt)) == STATUS_OK) {
         take_receipt(audit, &receipt);
     }
+    audit->ledger_position = receipts_reader_position(reader);
     receipts_reader_close(reader);
     audit->ledger_is_torn = status == STATUS_TRUNCATED;
     for (size_t i = 0; i < audit->lane_count; i++) { sort_lane(audit, &audit->lanes[i]); }

@@ -12,7 +12,7 @@
 #include "tools/command.h"
 #include "tools/json_text.h"
 
-enum { OPTION_STORAGE = 256, OPTION_JSON, OPTION_HELP, ID_TEXT_BYTES = 33 };
+enum { OPTION_HELP = 'h', OPTION_STORAGE = 256, OPTION_JSON, ID_TEXT_BYTES = 33 };
 
 struct audit_output {
     bool json;
@@ -147,9 +147,14 @@ static void print_text(const struct audit *audit)
         printf("; %" PRIu64 " more in the log without a receipt", audit->without_receipt);
     }
     printf("\n");
-    if (audit->ledger_is_torn) { printf("the ledger's last entry is torn, and was left out\n"); }
-    if (audit->findings > 0) {
+    if (audit->ledger_is_torn) {
+        printf("the ledger's last entry, at byte %" PRIu64 ", is torn, and was left out\n",
+               audit->ledger_position);
+    }
+    if (audit->findings > 0 && audit->receipts > 0) {
         printf("%" PRIu64 " findings: NOT every acknowledged record is here\n", audit->findings);
+    } else if (audit->receipts == 0) {
+        printf("no receipts in it: nothing is known as acknowledged, and nothing was compared\n");
     } else if (audit->expired > 0) {
         printf("every acknowledged record is here exactly once, in order, or has expired\n");
     } else {
@@ -239,10 +244,27 @@ static int read_ledger(struct audit *audit, const char *path)
     if (status != STATUS_CORRUPT && status != STATUS_UNSUPPORTED) {
         return unreadable(path, status);
     }
-    fprintf(stderr, "penstock audit: %s: %s\n", path,
-            status == STATUS_CORRUPT ? "not a ledger of receipts, or damaged"
-                                     : "a ledger of a later version");
+    if (status == STATUS_UNSUPPORTED) {
+        fprintf(stderr, "penstock audit: %s: a ledger of a later version\n", path);
+    } else if (audit->ledger_position == 0) {
+        fprintf(stderr, "penstock audit: %s: not a ledger of receipts, or its header is damaged\n",
+                path);
+    } else {
+        fprintf(stderr,
+                "penstock audit: %s: damaged at byte %" PRIu64 "; good receipts before it: %" PRIu64
+                "\n",
+                path, audit->ledger_position, audit->receipts);
+    }
     return COMMAND_BAD_DATA;
+}
+
+static void tell_no_segment(const struct audit_places *places)
+{
+    fprintf(stderr, "penstock audit: no segment of a log in");
+    if (places->config_path != NULL) { fprintf(stderr, " the storage of %s", places->config_path); }
+    for (int i = 0; i < places->storage_count; i++) { fprintf(stderr, " %s", places->storages[i]); }
+    for (int i = 0; i < places->more_count; i++) { fprintf(stderr, " %s", places->more[i]); }
+    fputc('\n', stderr);
 }
 
 /* The ledger first: what it tells of is in the segments that are there afterwards. */
@@ -251,7 +273,11 @@ static int read_all(struct audit *audit, const char *ledger, const struct audit_
     struct segment_paths paths = {0};
     const char *path = NULL;
     int code = read_ledger(audit, ledger);
-    if (code == COMMAND_OK && add_all(&paths, places, &code)) {
+    if (code == COMMAND_OK && add_all(&paths, places, &code) && paths.count == 0) {
+        tell_no_segment(places);
+        code = COMMAND_UNREADABLE;
+    }
+    if (code == COMMAND_OK) {
         const enum status status = audit_read_logs(audit, &paths, &path);
         if (status != STATUS_OK) { code = unreadable(path, status); }
     }
@@ -290,7 +316,7 @@ static int run(const struct command *command, int argc, char **argv)
     bool json = false;
     int code = -1;
     optind = 0; /* glibc: start over, whoever parsed before */
-    for (int c; code < 0 && (c = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
+    for (int c; code < 0 && (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (c) {
         case 'c': places.config_path = optarg; break;
         case OPTION_STORAGE: places.storages[places.storage_count++] = optarg; break;
@@ -326,7 +352,8 @@ const struct command command_audit = {
         "that are stored. Reads only, also below a running node.\n\n"
         "Exit: 0 every acknowledged record is there exactly once, in order, or has expired; 1 "
         "holes,\n"
-        "      64 usage, 65 the ledger is damaged, 66 something cannot be read, 78 "
-        "configuration.\n",
+        "      64 usage, 65 the ledger is damaged, 66 something cannot be read, or there is no "
+        "segment,\n"
+        "      78 configuration.\n",
     .run = run,
 };

@@ -279,7 +279,7 @@ static int run(const struct command *command, int argc, char **argv)
     const char *given_directory = NULL;
     bool as_json = false;
     bool all = false;
-    for (int c; (c = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (c) {
         case 'c': config_path = optarg; break;
         case 'r': given_directory = optarg; break;

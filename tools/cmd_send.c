@@ -36,7 +36,7 @@ enum option_code {
     OPTION_QUIET,
     OPTION_PROGRESS,
     OPTION_JSON,
-    OPTION_HELP,
+    OPTION_HELP = 'h',
 };
 
 static const struct option long_options[] = {
@@ -157,11 +157,25 @@ static const char *conflict_in(const struct sender_options *options)
     return NULL;
 }
 
-static bool is_producer_id(const char *text)
+/* NULL, or what is wrong with it. */
+static const char *wrong_in_producer_id(const char *text)
 {
-    if (text == NULL || strncmp(text, "file:", 5) == 0) { return true; }
-    return strlen(text) == 32 && strspn(text, "0123456789abcdefABCDEF") == 32 &&
-           strspn(text, "0") != 32;
+    if (text == NULL || strncmp(text, "file:", 5) == 0) { return NULL; }
+    if (strlen(text) != 32 || strspn(text, "0123456789abcdefABCDEF") != 32) {
+        return "not 32 hexadecimal digits, nor file:PATH";
+    }
+    return strspn(text, "0") == 32 ? "zero is not allowed: it stands for no producer" : NULL;
+}
+
+/* HOST:PORT, the host in whatever way the resolver takes it. */
+static bool is_server(const char *text)
+{
+    const char *const colon = strrchr(text, ':');
+    if (colon == NULL || colon == text || strchr(text, ',') != NULL) { return false; }
+    const char *const port = colon + 1;
+    const size_t digits = strspn(port, "0123456789");
+    return digits >= 1 && digits <= 5 && port[digits] == '\0' && atoi(port) >= 1 &&
+           atoi(port) <= UINT16_MAX;
 }
 
 static int send_with(struct sender_options *options)
@@ -172,13 +186,18 @@ static int send_with(struct sender_options *options)
         fprintf(stderr, "penstock send: %s\n", conflict);
         return COMMAND_USAGE;
     }
-    if (!is_producer_id(options->producer_id)) {
-        refuse("--producer-id", options->producer_id, "not 32 hexadecimal digits, nor file:PATH");
+    const char *const wrong_id = wrong_in_producer_id(options->producer_id);
+    if (wrong_id != NULL) {
+        refuse("--producer-id", options->producer_id, wrong_id);
         return COMMAND_USAGE;
     }
     if (strrchr(options->server, ':') == NULL) {
         snprintf(server, sizeof server, "%s:%d", options->server, NATIVE_PORT);
         options->server = server;
+    }
+    if (!is_server(options->server)) {
+        refuse("--to", options->server, "not one HOST or HOST:PORT");
+        return COMMAND_USAGE;
     }
     options->progress = options->progress || (!options->quiet && isatty(STDERR_FILENO) == 1);
     return sender_run(options);
@@ -193,7 +212,7 @@ static int run(const struct command *command, int argc, char **argv)
         .timeout_ns = (uint64_t)DEFAULT_TIMEOUT_S * NS_PER_S,
     };
     optind = 0; /* glibc: start over, whoever parsed before */
-    for (int code; (code = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+    for (int code; (code = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         if (code == OPTION_HELP) { return command_help(command); }
         if (code == '?') { return command_misused(command); }
         if (!take_option(code, &options)) { return COMMAND_USAGE; }
@@ -226,13 +245,15 @@ const struct command command_send = {
         "  --receipts FILE       append to a ledger for 'penstock audit'\n"
         "  --rate N              records a second at most\n"
         "  --max-record SIZE     larger records are refused here; 900KiB unless given\n"
-        "  --timeout D           give up when the appliance is silent for so long; 30s\n"
+        "  --timeout D           give up when no record gets its fate for so long; 30s\n"
         "  --quiet, --progress   say errors only; progress even without a terminal\n"
         "  --json                the account at the end for programs\n\n"
         "Exit: 0 every record is durable, or dropped by a rule; 1 some were refused or lost, 64 "
         "usage,\n"
-        "      65 the input is not what --format says, 66 it cannot be read, 69 no answer, 73 the\n"
-        "      state cannot be written, 78 the state is damaged, 130 and 143 stopped by a "
-        "signal.\n",
+        "      65 the input is not what --format says, 66 it cannot be read, 69 no such host, no "
+        "way\n"
+        "      to it, or no progress for --timeout, 73 the state, the receipts or the id's file "
+        "cannot\n"
+        "      be opened or written, 78 the state is damaged, 130 and 143 stopped by a signal.\n",
     .run = run,
 };

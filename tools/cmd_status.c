@@ -147,10 +147,11 @@ static void print_partitions(const struct runtime_sample *now, const struct runt
     }
 }
 
-/* Native producers, where there are any. */
+/* Native producers, where there are any: sessions and credit are those of a running node. */
 static void print_lanes(const struct runtime_sample *now)
 {
     bool said = false;
+    if (!runtime_sample_is_running(now)) { return; }
     for (size_t i = 0; i < now->partition_count; i++) {
         const struct stats_page *const stats = &now->partitions[i].stats;
         if (!now->partitions[i].has_stats || stats->lanes_known + stats->sessions_live == 0) {
@@ -340,7 +341,7 @@ static int run(const struct command *command, int argc, char **argv)
     struct status_options options = {.samples_max = 0};
     const char *config_path = NULL;
     const char *given_directory = NULL;
-    for (int c; (c = getopt_long(argc, argv, "c:", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1;) {
         switch (c) {
         case 'c': config_path = optarg; break;
         case 'r': given_directory = optarg; break;

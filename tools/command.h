@@ -1,7 +1,7 @@
 /* command.h - one verb of the penstock tool: `penstock check`, `penstock status`, ...
  *
- * A command gets its own argv (argv[0] is the verb), prints results to stdout and complaints to
- * stderr, and returns the process's exit code. penstock.c has the table. */
+ * A command gets its own argv (argv[0] names it in complaints), prints results to stdout and
+ * complaints to stderr, and returns the process's exit code. penstock.c has the table. */
 #pragma once
 
 #include <stdbool.h>

@@ -15,12 +15,13 @@ static int print_usage(FILE *out, int code)
     fprintf(
         out,
         "usage: penstock COMMAND [ARGUMENTS]\n"
+        "       penstock help [COMMAND]\n"
         "       penstock --help | --version\n\n"
         "Sends records to a Penstock node, looks at it, and at the files that configure it.\n\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     }
-    fprintf(out, "\n'penstock COMMAND --help' tells more.\n");
+    fprintf(out, "\n'penstock help COMMAND' tells more.\n");
     return code;
 }
 
@@ -48,6 +49,31 @@ static int refuse_unknown(const char *name)
     return COMMAND_USAGE;
 }
 
+static const struct command *command_named(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(commands[i]->name, name) == 0) { return commands[i]; }
+    }
+    return NULL;
+}
+
+/* penstock help [COMMAND] */
+static int help(int argc, char **argv)
+{
+    if (argc < 2) { return print_usage(stdout, COMMAND_OK); }
+    const struct command *const command = command_named(argv[1]);
+    return command != NULL ? command_help(command) : refuse_unknown(argv[1]);
+}
+
+/* argv[0] is what getopt's complaints begin with. */
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    char title[32];
+    snprintf(title, sizeof title, "penstock %s", command->name);
+    argv[0] = title;
+    return command->run(command, argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     logger_init("penstock", LOG_LEVEL_NOTICE);
@@ -58,10 +84,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) { return print_version(); }
 
-    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (strcmp(commands[i]->name, name) == 0) {
-            return commands[i]->run(commands[i], argc - 1, argv + 1);
-        }
-    }
-    return refuse_unknown(name);
+    if (strcmp(name, "help") == 0) { return help(argc - 1, argv + 1); }
+
+    const struct command *const command = command_named(name);
+    return command != NULL ? run_command(command, argc - 1, argv + 1) : refuse_unknown(name);
 }

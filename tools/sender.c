@@ -18,6 +18,7 @@
 #include "base/invariant.h"
 #include "client/penstock.h"
 #include "tools/command.h"
+#include "tools/human.h"
 #include "tools/send_progress.h"
 #include "tools/send_state.h"
 #include "wire/native.h"
@@ -28,7 +29,8 @@ enum {
     WAIT_MS = 100,             /* at most, for anything: signals are looked at in between */
     LOOK_MS = 250,             /* between two looks at the appliance */
     CHECKPOINT_MS = 1000,
-    CLOSE_MS = 2000, /* for the goodbye, once every record has its fate */
+    CLOSE_MS = 2000,  /* for the goodbye, once every record has its fate */
+    SILENT_MS = 2000, /* a session that stands is heard at least every second */
     TOLD_EVENTS_MAX = 8,
     REFUSALS_TOLD_MAX = 5,
 };
@@ -38,6 +40,9 @@ struct sender_events {
     atomic_uint told;
     atomic_bool lane_unknown;
     atomic_bool quiet;
+    atomic_uint opens;                          /* ACCEPTs, over all lanes */
+    atomic_uint put_off_by[PENSTOCK_LANES_MAX]; /* enum native_reject_code: why the lane is not
+                                                    open; 0: it is, or there is silence */
 };
 
 struct sender_lane {
@@ -71,9 +76,12 @@ struct sender {
     uint64_t begin_bytes; /* of the input: where the reading began */
     uint64_t began_ns;
     uint64_t looked_ns;
-    uint64_t heard_ns; /* the appliance said something, or nothing was expected */
+    uint64_t heard_ns; /* the appliance said something, whatever it was */
     uint64_t heard_datagrams;
-    uint64_t moved;      /* `reported` at the last look */
+    uint64_t progress_ns;    /* a record got its fate, or nothing was expected */
+    uint64_t progress_count; /* fates and resumed lanes, at the last look */
+    uint32_t progress_opens; /* events.opens then */
+    uint32_t lanes_resumed;
     const char *waiting; /* why nothing moves; NULL: it does */
     const char *waiting_told;
     int signal;   /* that ended the reading; 0: none */
@@ -108,6 +116,12 @@ static void on_event(const struct penstock_event *event, void *context)
     struct sender_events *const events = context;
     enum { WARNING = 4 };
     if (event->kind == PENSTOCK_EVENT_LANE_UNKNOWN) { atomic_store(&events->lane_unknown, true); }
+    if (event->kind == PENSTOCK_EVENT_RETRYING) {
+        atomic_store(&events->put_off_by[event->lane], event->code);
+    } else if (event->kind == PENSTOCK_EVENT_OPENED) {
+        atomic_store(&events->put_off_by[event->lane], 0);
+        atomic_fetch_add(&events->opens, 1);
+    }
     if (event->severity > WARNING || atomic_load(&events->quiet)) { return; }
     if (atomic_fetch_add(&events->told, 1) >= TOLD_EVENTS_MAX) { return; }
     fprintf(stderr, "\rpenstock send: %s\n", event->text);
@@ -251,31 +265,77 @@ static const char *status_phrase(json_int_t status)
     case NATIVE_CLOSED_IO: return "its disk refuses writes";
     case NATIVE_CLOSED_NO_SPACE: return "its disk is full";
     case NATIVE_DRAINING: return "it is about to stop";
-    default: return "it is slow";
+    default: return "it answers, but no record becomes durable";
     }
 }
 
-/* Of the lanes that are open, the worst. */
-static const char *why_waiting(struct sender *sender)
+/* NULL: the code refuses no lane. */
+static const char *refusal_phrase(uint32_t code)
+{
+    switch (code) {
+    case NATIVE_REJECT_LANES_FULL:
+        return "it remembers lanes.max lanes and refuses new ones (lanes full)";
+    case NATIVE_REJECT_LANE_BUSY: return "another producer with this id has the lane (lane busy)";
+    case NATIVE_REJECT_OVERLOADED: return "it refuses lanes for now (overloaded)";
+    case NATIVE_REJECT_DRAINING: return "it is about to stop (draining)";
+    case NATIVE_REJECT_REDIRECT:
+        return "it sends a lane from port to port without end (redirected)";
+    case NATIVE_REJECT_COOKIE: return "it takes back no cookie of its own (cookie rejected)";
+    default: return NULL;
+    }
+}
+
+/* Of the first lane that is refused; NULL: none is. `out_ended`: a session came to nothing. */
+static const char *why_refused(const struct sender *sender, bool *out_ended)
+{
+    *out_ended = false;
+    for (uint32_t i = 0; i < sender->options->lanes; i++) {
+        const uint32_t code = atomic_load(&sender->events.put_off_by[i]);
+        const char *const why = refusal_phrase(code);
+        if (why != NULL) { return why; }
+        *out_ended = *out_ended || code == NATIVE_REJECT_SESSION_UNKNOWN;
+    }
+    return NULL;
+}
+
+/* Of the lanes that are open, the worst; -1: none is. */
+static json_int_t worst_status(struct sender *sender)
 {
     const size_t len_bytes = penstock_stats_json(sender->producer, NULL, 0);
     char *const text = allocate_zeroed(1, len_bytes + 4096); /* it may grow meanwhile */
     penstock_stats_json(sender->producer, text, len_bytes + 4096);
     json_t *const stats = json_loads(text, 0, NULL);
     free(text);
-    json_int_t worst = 0;
-    bool open = false;
+    json_int_t worst = -1;
     size_t i;
     const json_t *lane;
     json_array_foreach(json_object_get(stats, "lanes"), i, lane)
     {
         if (!json_is_true(json_object_get(lane, "open"))) { continue; }
         const json_int_t status = json_integer_value(json_object_get(lane, "appliance_status"));
-        open = true;
-        if (status > worst && status <= NATIVE_DRAINING) { worst = status; }
+        const json_int_t known = status <= NATIVE_DRAINING ? status : 0;
+        if (known > worst) { worst = known; }
     }
     json_decref(stats);
-    return open ? status_phrase(worst) : "it does not answer";
+    return worst;
+}
+
+static const char *why_waiting(struct sender *sender, uint64_t now_ns)
+{
+    bool ended;
+    const char *const refusal = why_refused(sender, &ended);
+    if (refusal != NULL) { return refusal; }
+
+    const uint64_t silent_ns = SILENT_MS * NS_PER_MS;
+    const uint64_t timeout_ns = sender->options->timeout_ns;
+    const bool silent =
+        now_ns - sender->heard_ns >= (timeout_ns < silent_ns ? timeout_ns : silent_ns);
+    const json_int_t status = worst_status(sender);
+    if (status >= 0 && !silent) { return status_phrase(status); }
+    /* A HELLO without an answer leaves neither `open` nor `ended`. */
+    const bool opened = atomic_load(&sender->events.opens) != sender->progress_opens;
+    return opened && (status >= 0 || ended) ? "it opens the lane, and then answers no record"
+                                            : "it does not answer";
 }
 
 static void show_progress(struct sender *sender, uint64_t now_ns)
@@ -291,9 +351,8 @@ static void show_progress(struct sender *sender, uint64_t now_ns)
     send_progress_show(&sender->progress, &figures, now_ns);
 }
 
-static void note_waiting(struct sender *sender, bool waits)
+static void note_waiting(struct sender *sender, const char *why)
 {
-    const char *const why = waits ? why_waiting(sender) : NULL;
     sender->waiting = why;
     if (why == NULL || why == sender->waiting_told) { return; }
     sender->waiting_told = why;
@@ -302,7 +361,25 @@ static void note_waiting(struct sender *sender, bool waits)
     }
 }
 
-/* False: nobody has answered for too long. `expecting`: an answer is due. */
+/* What the appliance says counts for the words only: a session that opens again and again while no
+ * record gets its fate is no progress. Returns whether there was any. */
+static bool note_progress(struct sender *sender, bool expecting, uint64_t now_ns)
+{
+    struct penstock_stats stats;
+    penstock_stats_of(sender->producer, &stats);
+    if (stats.datagrams_received != sender->heard_datagrams) { sender->heard_ns = now_ns; }
+    sender->heard_datagrams = stats.datagrams_received;
+
+    const uint64_t count = sender->reported + sender->lanes_resumed;
+    const bool moved = count != sender->progress_count;
+    sender->progress_count = count;
+    if (!moved && expecting) { return false; }
+    sender->progress_ns = now_ns;
+    sender->progress_opens = atomic_load(&sender->events.opens);
+    return true;
+}
+
+/* False: no progress for too long. `expecting`: an answer is due. */
 static bool look(struct sender *sender, bool expecting)
 {
     const uint64_t now_ns = clock_mono_ns();
@@ -311,16 +388,13 @@ static bool look(struct sender *sender, bool expecting)
     if (now_ns - sender->looked_ns < LOOK_MS * NS_PER_MS) { return true; }
     sender->looked_ns = now_ns;
 
-    struct penstock_stats stats;
-    penstock_stats_of(sender->producer, &stats);
-    const bool moved = sender->moved != sender->reported;
-    const bool heard = stats.datagrams_received != sender->heard_datagrams && stats.lanes_open > 0;
-    if (moved || heard || !expecting) { sender->heard_ns = now_ns; }
-    sender->moved = sender->reported;
-    sender->heard_datagrams = stats.datagrams_received;
-    note_waiting(sender, expecting && !moved && now_ns - sender->began_ns > NS_PER_S);
-    if (now_ns - sender->heard_ns < sender->options->timeout_ns) { return true; }
-    say(sender, "%s does not answer", sender->options->server);
+    const bool fine =
+        note_progress(sender, expecting, now_ns) || now_ns - sender->began_ns <= NS_PER_S;
+    note_waiting(sender, fine ? NULL : why_waiting(sender, now_ns));
+    if (now_ns - sender->progress_ns < sender->options->timeout_ns) { return true; }
+    char after[HUMAN_TEXT_BYTES];
+    say(sender, "%s: gave up after %s without progress: %s", sender->options->server,
+        human_duration(sender->options->timeout_ns, after), why_waiting(sender, now_ns));
     sender->code = COMMAND_NO_NODE;
     return false;
 }
@@ -474,6 +548,7 @@ static bool open_lanes(struct sender *sender)
         if (result == PENSTOCK_OK) {
             sender->lanes[i].durable = next - 1;
             sender->lanes[i].settled = next - 1;
+            sender->lanes_resumed++;
             i++;
             continue;
         }
@@ -599,7 +674,9 @@ static bool open_state(struct sender *sender)
         options->state_path, &sender->plan, sender->input, &sender->state, error, sizeof error);
     if (found == SEND_STATE_OTHER || found == SEND_STATE_UNREADABLE) {
         say(sender, "%s", error);
-        sender->code = found == SEND_STATE_OTHER ? COMMAND_USAGE : COMMAND_BAD_FILE;
+        sender->code = found == SEND_STATE_OTHER                ? COMMAND_USAGE
+                       : !command_can_read(options->state_path) ? EX_CANTCREAT
+                                                                : COMMAND_BAD_FILE;
         return false;
     }
     if (!begin_state(sender, found)) {
@@ -649,27 +726,41 @@ static bool set_lanes(struct sender *sender, struct penstock_config *config)
            set_number(sender, config, "producer.epoch", sender->state.epoch);
 }
 
+/* Options were checked one by one: what is left is the world's doing. The reason begins with the
+ * key that it is about. */
+static int code_of_failed_start(const char *reason)
+{
+    static const char *const files[] = {"receipts:", "producer.id:"};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        if (strncmp(reason, files[i], strlen(files[i])) == 0) { return EX_CANTCREAT; }
+    }
+    return COMMAND_NO_NODE; /* no such host, no way to it */
+}
+
 static bool start_producer(struct sender *sender)
 {
     const struct sender_options *const options = sender->options;
     struct penstock_config *const config = penstock_config_new();
     char error[PENSTOCK_ERROR_BYTES];
-    bool good = config != NULL && set(sender, config, "servers", options->server) &&
-                set(sender, config, "producer.id", options->producer_id) &&
-                set(sender, config, "topic", options->topic) &&
-                set(sender, config, "receipts", options->receipts) &&
-                set_number(sender, config, "lanes", options->lanes) &&
-                set_number(sender, config, "record.bytes", options->record_bytes_max) &&
-                set_lanes(sender, config);
+    const bool good = config != NULL && set(sender, config, "servers", options->server) &&
+                      set(sender, config, "producer.id", options->producer_id) &&
+                      set(sender, config, "topic", options->topic) &&
+                      set(sender, config, "receipts", options->receipts) &&
+                      set_number(sender, config, "lanes", options->lanes) &&
+                      set_number(sender, config, "record.bytes", options->record_bytes_max) &&
+                      set_lanes(sender, config);
     if (good) {
         penstock_config_on_event(config, on_event, &sender->events);
         sender->producer = penstock_producer_new(config, error, sizeof error);
-        if (sender->producer == NULL) { say(sender, "%s", error); }
-        good = sender->producer != NULL;
+        if (sender->producer == NULL) {
+            say(sender, "%s", error);
+            sender->code = code_of_failed_start(error);
+        }
+    } else {
+        sender->code = COMMAND_USAGE;
     }
     penstock_config_free(config);
-    if (!good) { sender->code = COMMAND_USAGE; }
-    return good;
+    return sender->producer != NULL;
 }
 
 /* -------------------------------------------------------------------------------------- the end */
@@ -784,6 +875,7 @@ static void sender_begin(struct sender *sender, const struct sender_options *opt
     atomic_init(&sender->events.quiet, options->quiet);
     sender->began_ns = clock_mono_ns();
     sender->heard_ns = sender->began_ns;
+    sender->progress_ns = sender->began_ns;
     sender->looked_ns = sender->began_ns;
     sender->checkpoint_ns = sender->began_ns;
     send_progress_init(&sender->progress, options->progress, sender->began_ns);

@@ -30,7 +30,7 @@ struct sender_options {
     const char *receipts;    /* NULL: no ledger */
     uint64_t rate;           /* records a second; 0: as fast as it goes */
     uint64_t record_bytes_max;
-    uint64_t timeout_ns; /* without a word from the appliance: give up */
+    uint64_t timeout_ns; /* without a record that gets its fate: give up */
     bool quiet;
     bool progress;
     bool json;

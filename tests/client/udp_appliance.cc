@@ -118,7 +118,9 @@ void UdpAppliance::Take(const sockaddr_in &peer, struct bytes datagram)
     case NATIVE_DATA:
     case NATIVE_FRAGMENT:
     case NATIVE_PING:
-    case NATIVE_CLOSE: TakeSession(peer, in); break;
+    case NATIVE_CLOSE:
+        if (!deaf_) { TakeSession(peer, in); }
+        break;
     default: break;
     }
 }
@@ -151,6 +153,13 @@ void UdpAppliance::TakeOpen(const sockaddr_in &peer, const struct native_datagra
     const struct native_open &open = in.open;
     const Key key = {TextOf(bytes_of(open.producer.bytes, sizeof open.producer.bytes)), open.lane};
     if (Redirects(peer, in.token)) { return; }
+    if (refusal_ != 0) {
+        struct native_reject refusal = {};
+        refusal.code = refusal_;
+        refusal.retry_after_ms = 100;
+        Reject(peer, in.token, refusal);
+        return;
+    }
     for (const auto &[id, session] : sessions_) {
         if (session.nonce == in.token && !(session.lane < key) && !(key < session.lane)) {
             Accept(peer, id, session);

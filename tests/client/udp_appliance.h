@@ -64,6 +64,10 @@ class UdpAppliance {
 
     /* While it holds, everything received is ignored, as if the cable were out. */
     void SetMute(bool mute) { mute_ = mute; }
+    /* While it holds, lanes open and nothing is taken or answered in their sessions. */
+    void SetDeaf(bool deaf) { deaf_ = deaf; }
+    /* Every OPEN gets this REJECT; 0: none. */
+    void SetRefusal(uint32_t code) { refusal_ = code; }
     /* Lanes as they are now, by number; of whatever producer. */
     UdpLane LaneOf(uint32_t number);
     size_t LaneCount();
@@ -114,6 +118,8 @@ class UdpAppliance {
     uint16_t port_ = 0;
     std::atomic<bool> running_{false};
     std::atomic<bool> mute_{false};
+    std::atomic<bool> deaf_{false};
+    std::atomic<uint32_t> refusal_{0};
     std::atomic<uint64_t> datagrams_{0};
     std::atomic<size_t> largest_{0};
     std::thread thread_;

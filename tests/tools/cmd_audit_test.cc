@@ -683,6 +683,45 @@ TEST_F(CmdAudit, ReadsALedgerUpToItsTornEntry)
     EXPECT_NE(Audit().out.find("torn"), std::string::npos);
 }
 
+TEST_F(CmdAudit, SaysThatALedgerHasNoReceipts)
+{
+    log_.Commit(Records(0, 20));
+
+    const CommandRun run = Audit();
+    EXPECT_EQ(run.code, 0) << run.errors;
+    EXPECT_NE(run.out.find("no receipts in it"), std::string::npos) << run.out;
+    EXPECT_EQ(run.out.find("every acknowledged"), std::string::npos) << run.out;
+}
+
+TEST_F(CmdAudit, NamesTheByteWhereALedgerStopsHolding)
+{
+    Both(Records(0, 20, 1));
+    Both(Records(20, 40, 1));
+    Both(Records(40, 60, 1));
+    // A receipt of one run takes 64 bytes, as the header does: the second begins at 128.
+    FILE *const file = std::fopen(ledger_path_.c_str(), "r+b");
+    std::fseek(file, 128 + 60, SEEK_SET);
+    std::fputc(0xff, file);
+    std::fclose(file);
+
+    const CommandRun run = Audit();
+    EXPECT_EQ(run.code, 65);
+    EXPECT_NE(run.errors.find("damaged at byte 128; good receipts before it: 1"), std::string::npos)
+        << run.errors;
+}
+
+TEST_F(CmdAudit, RefusesAStorageWithoutASegment)
+{
+    Both(Records(0, 20));
+    const CommandRun run =
+        RunCommand(command_audit, {ledger_path_, "--storage", directory_.path()});
+
+    EXPECT_EQ(run.code, 66);
+    EXPECT_EQ(run.out, "");
+    EXPECT_NE(run.errors.find("no segment of a log in " + directory_.path()), std::string::npos)
+        << run.errors;
+}
+
 TEST_F(CmdAudit, SaysWhatItCannotUse)
 {
     Both(Records(0, 20));

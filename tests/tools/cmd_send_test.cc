@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "client/receipts.h"
 #include "tests/client/udp_appliance.h"
 #include "tests/storage/temporary_directory.h"
 #include "tests/tools/command_run.h"
@@ -160,6 +161,54 @@ TEST_F(CmdSend, GivesUpWhenNobodyAnswers)
     EXPECT_NE(run.out.find("\"undelivered\": 1"), std::string::npos) << run.out;
 }
 
+// Each session that comes to nothing is opened anew after ten seconds: no progress.
+TEST_F(CmdSend, GivesUpWhenLanesOpenAndNoRecordGetsItsFate)
+{
+    appliance_.SetDeaf(true);
+    const CommandRun run =
+        RunCommand(command_send, {Input("x\n"), "--to", appliance_.Address(), "--timeout", "12s"});
+
+    EXPECT_EQ(run.code, 69);
+    const std::string words = "gave up after 12.0 s without progress: it ";
+    EXPECT_NE(run.errors.find(words), std::string::npos) << run.errors;
+    EXPECT_EQ(run.errors.find("does not answer"), std::string::npos) << run.errors;
+}
+
+TEST_F(CmdSend, SaysWhyLanesAreRefused)
+{
+    const std::map<uint32_t, std::string> refusals = {
+        {NATIVE_REJECT_LANES_FULL,
+         "it remembers lanes.max lanes and refuses new ones (lanes full)"},
+        {NATIVE_REJECT_LANE_BUSY, "lane busy"},
+        {NATIVE_REJECT_OVERLOADED, "overloaded"},
+        {NATIVE_REJECT_DRAINING, "draining"},
+        {NATIVE_REJECT_REDIRECT, "redirected"},
+    };
+    const std::string input = Input("x\n");
+    for (const auto &[code, words] : refusals) {
+        appliance_.SetRefusal(code);
+        const CommandRun run =
+            RunCommand(command_send, {input, "--to", appliance_.Address(), "--timeout", "500ms"});
+
+        EXPECT_EQ(run.code, 69);
+        const size_t end = run.errors.find("without progress: ");
+        ASSERT_NE(end, std::string::npos) << run.errors;
+        EXPECT_NE(run.errors.find(words, end), std::string::npos) << run.errors;
+    }
+}
+
+TEST_F(CmdSend, SaysWhileItWaitsThatLanesAreFull)
+{
+    appliance_.SetRefusal(NATIVE_REJECT_LANES_FULL);
+    const CommandRun run = RunCommand(
+        command_send, {Input("x\n"), "--to", appliance_.Address(), "--timeout", "1600ms"});
+
+    EXPECT_NE(run.errors.find("waiting for the appliance: it remembers lanes.max lanes"),
+              std::string::npos)
+        << run.errors;
+    EXPECT_EQ(run.errors.find("does not answer"), std::string::npos) << run.errors;
+}
+
 TEST_F(CmdSend, SaysNothingWhenQuiet)
 {
     const CommandRun run = Send({Input("x\n"), "--quiet"});
@@ -182,11 +231,45 @@ TEST_F(CmdSend, RefusesOptionsThatMakeNoSense)
     EXPECT_EQ(Send({input, "--key-delimiter", ""}).code, 64);
     EXPECT_EQ(Send({input, "--producer-id", "abc"}).code, 64);
     EXPECT_EQ(Send({input, "--state", directory_ / "s", "--producer-id", "file:x"}).code, 64);
+    const CommandRun zero = Send({input, "--producer-id", std::string(32, '0')});
+    EXPECT_EQ(zero.code, 64);
+    EXPECT_NE(zero.errors.find("zero is not allowed"), std::string::npos) << zero.errors;
+    for (const char *const server :
+         {"", ":4650", "host:", "host:0", "host:65536", "host:http", "a,b"}) {
+        EXPECT_EQ(RunCommand(command_send, {input, "--to", server}).code, 64) << server;
+    }
+    EXPECT_EQ(RunCommand(command_send, {input, "--to", std::string(600, 'h')}).code, 64);
     EXPECT_EQ(Send({input, "--timeout", "soon"}).code, 64);
     EXPECT_EQ(Send({input, "--max-record", "5MiB"}).code, 64);
     EXPECT_EQ(Send({input, "--quiet", "--progress"}).code, 64);
     EXPECT_EQ(Send({directory_ / "absent"}).code, 66);
     EXPECT_EQ(Send({directory_.path()}).code, 66);
+    EXPECT_EQ(appliance_.Records(), 0U);
+}
+
+TEST_F(CmdSend, NamesAHostThatIsNotThere)
+{
+    const CommandRun run = RunCommand(command_send, {Input("x\n"), "--to", "no host"});
+
+    EXPECT_EQ(run.code, 69);
+    EXPECT_NE(run.errors.find("no host:4650"), std::string::npos) << run.errors;
+}
+
+TEST_F(CmdSend, NamesFilesThatCannotBeOpenedOrAreInUse)
+{
+    const std::string input = Input("x\n");
+    const std::string receipts = directory_ / "receipts";
+    const struct native_producer_id other = {{1}};
+    EXPECT_EQ(Send({input, "--receipts", directory_.path()}).code, 73);
+    EXPECT_EQ(Send({input, "--receipts", directory_ / "none/receipts"}).code, 73);
+    EXPECT_EQ(Send({input, "--producer-id", "file:" + (directory_ / "none/id")}).code, 73);
+    EXPECT_EQ(Send({input, "--state", directory_.path()}).code, 73);
+    EXPECT_EQ(Send({input, "--state", directory_ / "none/state"}).code, 73);
+
+    struct receipts *ledger = nullptr;
+    ASSERT_EQ(receipts_open(receipts.c_str(), &other, RECEIPTS_SYNC_NEVER, &ledger), STATUS_OK);
+    EXPECT_EQ(Send({input, "--receipts", receipts}).code, 73);
+    receipts_close(ledger);
     EXPECT_EQ(appliance_.Records(), 0U);
 }
 

@@ -93,6 +93,16 @@ TEST(Status, OfANodeThatLeftInOrderIsStopped)
     EXPECT_TRUE(Contains(run.out, "edge-17: stopped")) << run.out;
 }
 
+TEST(Status, ShowsLanesOfARunningNodeOnly)
+{
+    RuntimePages pages(1);
+    pages.Stats(0).lanes_known = 3;
+
+    EXPECT_TRUE(Contains(Status(pages, "").out, "3 lanes known, 0 sessions"));
+    pages.Root().state = ROOT_STATE_STOPPED;
+    EXPECT_FALSE(Contains(Status(pages, "").out, "lanes known"));
+}
+
 TEST(Status, AClosedLogSaysWhy)
 {
     RuntimePages pages(1);

@@ -14,6 +14,13 @@ TEST(Penstock, HelpListsTheCommandsOnStdout)
     EXPECT_NE(run.out.find("  status "), std::string::npos);
 }
 
+TEST(Penstock, HelpIsACommandToo)
+{
+    EXPECT_EQ(Penstock("help").out, Penstock("--help").out);
+    EXPECT_EQ(Penstock("help").code, 0);
+    EXPECT_EQ(Penstock("help legder").code, 64);
+}
+
 TEST(Penstock, SaysItsVersion)
 {
     const PenstockRun run = Penstock("--version");
@@ -39,12 +46,16 @@ TEST_P(EveryCommand, HelpsAndRefusesUnknownOptions)
     const PenstockRun help = Penstock(std::string(GetParam()) + " --help");
     const PenstockRun misuse = Penstock(std::string(GetParam()) + " --no-such-option");
 
+    EXPECT_EQ(Penstock(std::string(GetParam()) + " -h").out, help.out);
+    EXPECT_EQ(Penstock("help " + std::string(GetParam())).out, help.out);
     EXPECT_EQ(help.code, 0);
     EXPECT_EQ(help.out.rfind("usage: penstock " + std::string(GetParam()), 0), 0U) << help.out;
     EXPECT_NE(help.out.find("Exit: 0 "), std::string::npos);
     EXPECT_EQ(misuse.code, 64);
+    EXPECT_EQ(misuse.out.rfind("penstock " + std::string(GetParam()) + ": ", 0), 0U) << misuse.out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Names, EveryCommand, testing::Values("check", "ledger", "status"));
+INSTANTIATE_TEST_SUITE_P(Names, EveryCommand,
+                         testing::Values("audit", "check", "ledger", "log", "send", "status"));
 
 } // namespace
