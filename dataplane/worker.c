@@ -488,13 +488,13 @@ static void flush_fates(struct worker *worker)
 
 /* Room in the journal for one more record with this fate: it goes on where the last one ended, or
  * there is room for a run of its own. */
-static bool fate_has_room(struct worker *worker, uint32_t lane, uint8_t fate, int32_t topic)
+static bool fate_has_room(struct worker *worker, uint32_t lane, uint8_t fate,
+                          struct lane_place place)
 {
     const struct lane_records *const fates = &worker->fates;
-    if (fates->count > 0 && fates->lane == lane && fates->fate == fate &&
-        fates->place.topic == topic) {
-        return true;
-    }
+    const bool beside = place.topic == fates->place.topic && /* no line came between them */
+                        (fate != NATIVE_STORED || place.index == fates->place.index + fates->count);
+    if (fates->count > 0 && fates->lane == lane && fates->fate == fate && beside) { return true; }
     flush_fates(worker);
     return lane_journal_has_room(worker->journal);
 }
@@ -538,7 +538,7 @@ static bool append_native(struct worker *worker, size_t index)
     if (fate == NATIVE_STORED && verdict->drop) { fate = NATIVE_DROPPED; }
     struct lane_place place = nowhere;
     if (fate == NATIVE_STORED) { place = open_commit_place(&worker->commit, verdict->topics[0]); }
-    if (!fate_has_room(worker, origin->lane, fate, place.topic)) {
+    if (!fate_has_room(worker, origin->lane, fate, place)) {
         worker->commit.full = true;
         return false;
     }
@@ -549,7 +549,7 @@ static bool append_native(struct worker *worker, size_t index)
         if (status != STATUS_OK) {
             fate = NATIVE_TOO_LARGE;
             place = nowhere;
-            if (!fate_has_room(worker, origin->lane, fate, place.topic)) {
+            if (!fate_has_room(worker, origin->lane, fate, place)) {
                 worker->commit.full = true;
                 return false;
             }
