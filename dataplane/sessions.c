@@ -554,7 +554,6 @@ static enum session_result receive_in_session(struct sessions *sessions,
     }
     if (!input->again) { /* else it is older than what was heard since */
         session->heard_ns = input->received.mono_ns;
-        session->lost_first = session->lost_last = 0; /* the ACCEPT that said so arrived */
         session->path = *path;
         session->port = (uint8_t)input->port;
     }

@@ -3,8 +3,8 @@
  *
  *     resume SERVER STATE FILE [STOP-AFTER]
  *
- * STATE keeps the producer's id. The appliance knows how many records of the lane it has received:
- * the library asks, and this program skips as many lines. STOP-AFTER ends the program in the
+ * STATE keeps the producer's id. The appliance knows how many records of the lane are durable: the
+ * library asks, and this program skips as many lines. STOP-AFTER ends the program in the
  * middle, without goodbye, after so many lines: for trying it out. */
 #include <penstock.h>
 #include <stdio.h>
@@ -34,6 +34,11 @@ static struct penstock_producer *connect_to(const char *server, const char *stat
     set(config, "producer.id", id);
     set(config, "lanes", "1"); /* one sequence: the file's */
     set(config, "reports", "none");
+    /* All lines can be read again: go on behind what is durable. What is only received could still
+     * be lost with the appliance, and is sent again without being stored twice. */
+    const struct penstock_lane_start start = {
+        .lane = 0, .durable = PENSTOCK_UNKNOWN, .oldest_held = 1, .begin = true};
+    if (penstock_config_set_lane(config, &start) != PENSTOCK_OK) { die("no such lane"); }
     struct penstock_producer *producer = penstock_producer_new(config, error, sizeof error);
     penstock_config_free(config);
     if (producer == NULL) { die(error); }
@@ -56,7 +61,7 @@ int main(int argc, char **argv)
     ssize_t len;
     unsigned long long sent = 0;
     for (uint64_t sequence = 1; (len = getline(&line, &capacity, file)) >= 0; sequence++) {
-        if (sequence < next) { continue; } /* received in an earlier life */
+        if (sequence < next) { continue; } /* durable in an earlier life */
         if (len > 0 && line[len - 1] == '\n') { len--; }
         const struct penstock_message message = {.value = line, .value_bytes = (size_t)len};
         enum penstock_result result;
