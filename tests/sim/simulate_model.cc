@@ -172,10 +172,12 @@ void Model::ToldLost(uint32_t lane, uint64_t first, uint64_t count)
     lanes_[lane].ambiguous = true;
 }
 
+// Also what nobody was told yet: its acknowledgement may be on the wire already. Only a lane that
+// opens again talks to an appliance that knows the older disk.
 void Model::DiskPutBack()
 {
     put_back_ = true;
-    for (Sent &sent : sent_) { sent.at_risk = sent.told; }
+    for (Sent &sent : sent_) { sent.at_risk = true; }
 }
 
 void Model::CommitsWereFenced()
