@@ -48,7 +48,6 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
                                        NATIVE_DATAGRAM_BYTES_BASE, &room);
     if (at == NULL) { return false; }
 
-    struct packet_range ranges[NATIVE_RANGES_MAX];
     struct native_ack ack;
     ack.status = sessions->status;
     ack.ack_number = session->ack_number++;
@@ -58,10 +57,8 @@ bool acknowledge_send_ack(struct sessions *sessions, uint32_t lane, struct insta
     ack.credit_bytes = sessions->credit_bytes;
     const uint64_t delay_us = (now.mono_ns - session->largest_received_ns) / NS_PER_US;
     ack.ack_delay_us = delay_us < UINT32_MAX ? (uint32_t)delay_us : UINT32_MAX;
-    ack.range_count = (uint32_t)packet_window_ranges(&session->window, ranges, NATIVE_RANGES_MAX);
-    for (uint32_t i = 0; i < ack.range_count; i++) {
-        ack.ranges[i] = (struct native_range){ranges[i].first, ranges[i].last};
-    }
+    ack.range_count =
+        (uint32_t)packet_window_ranges(&session->window, ack.ranges, NATIVE_RANGES_MAX);
 
     struct sink sink = native_ack_begin(at, NATIVE_DATAGRAM_BYTES_BASE, session->id, &ack);
     const uint64_t durable = put_fates(sessions, lane, &sink);
@@ -84,13 +81,13 @@ static bool tell(struct sessions *sessions, uint32_t lane, struct instant now)
     }
     if (session->accept_due) {
         handshake_accept(sessions, lane);
-        session_unlist(sessions, lane);
+        session_told(sessions, lane);
         return true;
     }
     if (session->state == SESSION_LIVE && !acknowledge_send_ack(sessions, lane, now)) {
         return false;
     }
-    session_unlist(sessions, lane);
+    session_told(sessions, lane);
     return true;
 }
 
@@ -107,21 +104,47 @@ static void drain_some(struct sessions *sessions)
     }
 }
 
+/* Whose ack delay is over. */
+static void take_delayed(struct sessions *sessions, uint64_t now_ns)
+{
+    struct lane_ring *const delayed = &sessions->delayed;
+    for (size_t i = 0; i < DEADLINES_TURN_MAX && lane_ring_count(delayed) > 0; i++) {
+        const struct lane_ring_place *const place = lane_ring_peek(delayed, 0);
+        if (place->at_ns > now_ns) { return; }
+        struct session *const session = &sessions->items[place->lane];
+        session->in_delayed = false;
+        if (session->telling == SESSION_TELLS_SOON) { session_tell_now(sessions, place->lane); }
+        lane_ring_pop(delayed);
+        if (lane_ring_count(delayed) > SESSION_TELL_AHEAD) {
+            prefetch(&sessions->items[lane_ring_peek(delayed, SESSION_TELL_AHEAD)->lane],
+                     CACHE_PAIR_BYTES);
+        }
+    }
+}
+
 bool sessions_acknowledge(struct sessions *sessions, struct instant now)
 {
-    for (size_t i = 0; i < DEADLINES_TURN_MAX && sessions->delayed.head != LANE_NONE; i++) {
-        const uint32_t lane = sessions->delayed.head;
-        if (sessions->items[lane].ack_deadline_ns > now.mono_ns) { break; }
-        session_tell_now(sessions, lane);
-    }
+    struct lane_ring *const due = &sessions->due;
+    take_delayed(sessions, now.mono_ns);
     if (sessions->draining) { drain_some(sessions); }
 
+    const uint32_t count = lane_ring_count(due);
+    for (uint32_t i = 0; i < count && i < SESSION_TELL_AHEAD; i++) {
+        session_prefetch(sessions, lane_ring_peek(due, i)->lane);
+    }
     size_t told = 0;
-    while (told < TELL_TURN_MAX && sessions->due.head != LANE_NONE) {
-        const uint32_t next = sessions->items[sessions->due.head].list_next;
-        if (next != LANE_NONE) { session_prefetch(sessions, next); }
-        if (!tell(sessions, sessions->due.head, now)) { break; }
-        told++;
+    for (size_t i = 0; i < DEADLINES_TURN_MAX && told < TELL_TURN_MAX; i++) {
+        if (lane_ring_count(due) == 0) { break; }
+        const uint32_t lane = lane_ring_peek(due, 0)->lane;
+        if (lane_ring_count(due) > SESSION_TELL_AHEAD) {
+            session_prefetch(sessions, lane_ring_peek(due, SESSION_TELL_AHEAD)->lane);
+        }
+        if (sessions->items[lane].telling == SESSION_TELLS_NOW) {
+            if (!tell(sessions, lane, now)) { break; }
+            told++;
+        }
+        sessions->items[lane].in_due = false;
+        lane_ring_pop(due);
     }
     return told > 0;
 }

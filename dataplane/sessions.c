@@ -16,7 +16,6 @@ enum {
     WAITING_LANE_MIN = 8,     /* frames that a lane may keep waiting however short they are */
     WAITING_LANE_MAX = 1024,  /* … however many there are: they are a list */
     COMMIT_SHARE_MIN_BYTES = 8 * NATIVE_DATAGRAM_BYTES_BASE,
-    REAP_AHEAD = 8,         /* sessions fetched before they are told */
     RUNS_PENDING_MAX = 512, /* fates of records that are decoded and not yet appended */
 };
 
@@ -36,57 +35,32 @@ static const enum stats_counter result_counters[NATIVE_RESULT_COUNT] = {
     [NATIVE_MALFORMED] = STATS_frames_native_malformed,
 };
 
-/* ------------------------------------------------------------------------------------ lists */
-
-static void queue_init(struct session_queue *queue) { queue->head = queue->tail = LANE_NONE; }
-
-static void list_push(struct sessions *sessions, struct session_queue *queue, uint32_t lane,
-                      enum session_list list)
-{
-    struct session *const session = &sessions->items[lane];
-    session->list = (uint8_t)list;
-    session->list_next = LANE_NONE;
-    session->list_previous = queue->tail;
-    if (queue->tail == LANE_NONE) {
-        queue->head = lane;
-    } else {
-        sessions->items[queue->tail].list_next = lane;
-    }
-    queue->tail = lane;
-}
-
-void session_unlist(struct sessions *sessions, uint32_t lane)
-{
-    struct session *const session = &sessions->items[lane];
-    if (session->list == SESSION_LIST_NONE) { return; }
-    struct session_queue *const queue =
-        session->list == SESSION_LIST_DUE ? &sessions->due : &sessions->delayed;
-    if (session->list_previous == LANE_NONE) {
-        queue->head = session->list_next;
-    } else {
-        sessions->items[session->list_previous].list_next = session->list_next;
-    }
-    if (session->list_next == LANE_NONE) {
-        queue->tail = session->list_previous;
-    } else {
-        sessions->items[session->list_next].list_previous = session->list_previous;
-    }
-    session->list = SESSION_LIST_NONE;
-}
+/* -------------------------------------------------------------------------------- who is told */
 
 void session_tell_now(struct sessions *sessions, uint32_t lane)
 {
-    if (sessions->items[lane].list == SESSION_LIST_DUE) { return; }
-    session_unlist(sessions, lane);
-    list_push(sessions, &sessions->due, lane, SESSION_LIST_DUE);
+    struct session *const session = &sessions->items[lane];
+    session->telling = SESSION_TELLS_NOW;
+    if (session->in_due) { return; }
+    session->in_due = true;
+    lane_ring_push(&sessions->due, lane, 0);
 }
 
+/* One that was told meanwhile and has something new stands there with the old end: it is told
+ * before its delay is over. */
 void session_tell_soon(struct sessions *sessions, uint32_t lane, uint64_t now_ns)
 {
     struct session *const session = &sessions->items[lane];
-    if (session->list != SESSION_LIST_NONE) { return; }
-    session->ack_deadline_ns = now_ns + SESSION_ACK_DELAY_US * NS_PER_US;
-    list_push(sessions, &sessions->delayed, lane, SESSION_LIST_DELAYED);
+    if (session->telling != SESSION_TELLS_NOTHING) { return; }
+    session->telling = SESSION_TELLS_SOON;
+    if (session->in_delayed) { return; }
+    session->in_delayed = true;
+    lane_ring_push(&sessions->delayed, lane, now_ns + SESSION_ACK_DELAY_US * NS_PER_US);
+}
+
+void session_told(struct sessions *sessions, uint32_t lane)
+{
+    sessions->items[lane].telling = SESSION_TELLS_NOTHING;
 }
 
 /* ------------------------------------------------------------------------- frames that wait */
@@ -314,7 +288,7 @@ void session_end(struct sessions *sessions, uint32_t lane)
     if (session->state == SESSION_NONE) { return; }
     waiting_release(sessions, session);
     fragment_give_up(sessions, session);
-    session_unlist(sessions, lane);
+    session_told(sessions, lane);
     timer_wheel_cancel(sessions->wheel, lane);
     session->state = SESSION_NONE;
     session->id = 0;
@@ -444,12 +418,14 @@ static enum session_result receive_data(struct sessions *sessions, uint32_t lane
     lane_is_active(sessions, session, data->payload.len_bytes);
     fragment_give_up(sessions, session);
 
-    *out = (struct session_records){
-        .lane = lane,
-        .left = data->record_count,
-        .bytes = data->payload,
-        .fragment = SESSION_FRAGMENT_NONE,
-    };
+    /* Field by field: a whole struct is cleared first, by a string instruction that takes longer
+     * than all of this. */
+    out->lane = lane;
+    out->left = data->record_count;
+    out->bytes = data->payload;
+    out->fragment = SESSION_FRAGMENT_NONE;
+    out->too_large = false;
+    out->single = false;
     struct bytes duplicate;
     for (uint64_t i = 0; i < known; i++) { (void)native_record_take(&out->bytes, &duplicate); }
     out->left -= (uint32_t)known;
@@ -477,7 +453,8 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
         sessions_count(sessions, STATS_native_over_share, 1);
         return SESSION_DONE;
     }
-    *out = (struct session_records){.lane = lane, .left = 1, .fragment = SESSION_FRAGMENT_NONE};
+    *out = (struct session_records){
+        .lane = lane, .left = 1, .fragment = SESSION_FRAGMENT_NONE, .single = true};
     if (data->record_bytes > sessions->options.max_record_bytes) {
         (void)packet_arrived(sessions, lane, data->packet_number, input);
         fragment_give_up(sessions, session);
@@ -506,24 +483,27 @@ static enum session_result receive_fragment(struct sessions *sessions, uint32_t 
     return SESSION_RECORDS;
 }
 
-bool sessions_next_record(struct sessions *sessions, struct session_records *records,
-                          struct bytes *out)
+size_t sessions_take_records(struct sessions *sessions, struct session_records *records,
+                             struct bytes *out, size_t capacity)
 {
-    if (records->left == 0) {
+    const size_t count = records->left < capacity ? records->left : capacity;
+    if (records->single) {
+        assert_hot(records->left <= 1);
+        if (count > 0) { out[0] = records->bytes; }
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            const bool whole = native_record_take(&records->bytes, &out[i]);
+            assert_hot(whole); /* records_are_whole */
+            (void)whole;
+        }
+    }
+    records->left -= (uint32_t)count;
+    sessions->items[records->lane].next_sequence += count;
+    if (count < capacity) {
         sessions->lane_in_hand = LANE_NONE;
         ready_check(sessions, records->lane);
-        return false;
     }
-    records->left--;
-    sessions->items[records->lane].next_sequence++;
-    if (records->fragment != SESSION_FRAGMENT_NONE || records->too_large) {
-        *out = records->bytes;
-        return true;
-    }
-    const bool whole = native_record_take(&records->bytes, out);
-    assert_hot(whole); /* records_are_whole */
-    (void)whole;
-    return true;
+    return count;
 }
 
 static void receive_close(struct sessions *sessions, uint32_t lane,
@@ -708,12 +688,12 @@ void sessions_reap(struct sessions *sessions, uint64_t durable_number)
     size_t count;
     do {
         count = lane_journal_reap(sessions->journal, durable_number, lanes, ARRAY_COUNT(lanes));
-        for (size_t i = 0; i < count && i < REAP_AHEAD; i++) {
+        for (size_t i = 0; i < count && i < SESSION_TELL_AHEAD; i++) {
             prefetch(&sessions->items[lanes[i]], SESSION_HOT_BYTES);
         }
         for (size_t i = 0; i < count; i++) {
-            if (i + REAP_AHEAD < count) {
-                prefetch(&sessions->items[lanes[i + REAP_AHEAD]], SESSION_HOT_BYTES);
+            if (i + SESSION_TELL_AHEAD < count) {
+                prefetch(&sessions->items[lanes[i + SESSION_TELL_AHEAD]], SESSION_HOT_BYTES);
             }
             struct session *const session = &sessions->items[lanes[i]];
             settle(sessions, lanes[i]);
@@ -840,6 +820,10 @@ static enum status allocate(struct sessions *sessions)
     sessions->items = large_array_create(sessions->capacity, sizeof *sessions->items);
     sessions->waiting = malloc(options->frames_waiting_max * sizeof *sessions->waiting);
     if (sessions->items == NULL || sessions->waiting == NULL) { return STATUS_NO_MEMORY; }
+    if (lane_ring_init(&sessions->delayed, sessions->capacity) != STATUS_OK ||
+        lane_ring_init(&sessions->due, sessions->capacity) != STATUS_OK) {
+        return STATUS_NO_MEMORY;
+    }
     memset(sessions->waiting, 0, options->frames_waiting_max * sizeof *sessions->waiting);
 
     const size_t buffer_bytes = (options->max_record_bytes + NATIVE_FRAGMENT_CHUNK_BYTES - 1) /
@@ -905,9 +889,7 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
     sessions->stats = options->stats;
     sessions->outbox = options->outbox;
     sessions->capacity = lane_table_capacity(options->table);
-    queue_init(&sessions->ready);
-    queue_init(&sessions->delayed);
-    queue_init(&sessions->due);
+    sessions->ready.head = sessions->ready.tail = LANE_NONE;
     sessions->tick = 1;
     const uint64_t active_units =
         options->commit_bytes / SESSION_ACTIVE_PARTS / SESSION_TICK_UNIT_BYTES;
@@ -945,6 +927,8 @@ void sessions_destroy(struct sessions *sessions)
     assert(sessions->waiting_used == 0);
     timer_wheel_destroy(sessions->wheel);
     for (size_t i = 0; i < SESSION_FRAGMENTS_MAX; i++) { free(sessions->fragments[i].at); }
+    lane_ring_deinit(&sessions->delayed);
+    lane_ring_deinit(&sessions->due);
     free(sessions->waiting);
     free(sessions->items);
     free(sessions);

@@ -93,7 +93,8 @@ struct session_records {
     uint32_t left;      /* records not yet taken */
     struct bytes bytes; /* of DATA: with length prefixes */
     uint16_t fragment;  /* the buffer that holds the one record, or SESSION_FRAGMENT_NONE */
-    bool too_large;     /* it is refused, and `bytes` is empty */
+    bool single;        /* one record, without a prefix: put together, or */
+    bool too_large;     /* refused, and `bytes` is empty */
 };
 
 /* A datagram's first bytes, before its turn comes: what its session and lane keep is fetched. Looks
@@ -103,10 +104,11 @@ void sessions_expect(const struct sessions *sessions, struct bytes payload);
 enum session_result sessions_receive(struct sessions *sessions, const struct session_input *input,
                                      struct session_records *out);
 
-/* The next record's bytes, without its length prefix; its sequence counts as received. False: there
- * are no more, and frames that waited behind them may have become ready. */
-bool sessions_next_record(struct sessions *sessions, struct session_records *records,
-                          struct bytes *out);
+/* Takes the next records, up to `capacity`: their bytes without the length prefixes. Their
+ * sequences count as received. Fewer than that: there are no more, and frames that waited behind
+ * them may have become ready. */
+size_t sessions_take_records(struct sessions *sessions, struct session_records *records,
+                             struct bytes *out, size_t capacity);
 
 /* Frames whose turn has come, up to `capacity`, all of one port: present them again. */
 size_t sessions_take_ready(struct sessions *sessions, struct packet *out, size_t capacity,

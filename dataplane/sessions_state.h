@@ -5,6 +5,7 @@
 
 #include "base/packet_window.h"
 #include "base/timer_wheel.h"
+#include "dataplane/lane_ring.h"
 #include "dataplane/sessions.h"
 #include "nic/udp_path.h"
 
@@ -13,6 +14,7 @@ BEGIN_C_DECLS
 enum {
     SESSION_LANE_BITS = 24, /* of a session's number: the lane's index */
     SESSION_ACK_DELAY_US = 5000,
+    SESSION_TELL_AHEAD = 8,    /* sessions fetched before they are told */
     SESSION_ACK_PACKETS = 8,   /* unacknowledged: an ACK at once */
     SESSION_AHEAD_MAX = 65536, /* sequences beyond the next one */
     SESSION_FRAGMENTS_MAX = 8, /* large records being put together, of one worker */
@@ -30,10 +32,10 @@ enum session_state {
     SESSION_LIVE,
 };
 
-enum session_list {
-    SESSION_LIST_NONE,
-    SESSION_LIST_DELAYED, /* an ACK when its deadline has come: in order of deadlines */
-    SESSION_LIST_DUE,     /* an ACK, an ACCEPT or a CLOSE now */
+enum session_telling {
+    SESSION_TELLS_NOTHING,
+    SESSION_TELLS_SOON, /* an ACK when the ack delay is over */
+    SESSION_TELLS_NOW,  /* an ACK, an ACCEPT or a CLOSE with the next turn */
 };
 
 /* One lane's session, in four cache lines: who sends and what comes next; what a datagram moves;
@@ -45,7 +47,7 @@ struct session {
     struct udp_path path;
     uint8_t port;
     uint8_t state;     /* enum session_state */
-    uint8_t list;      /* enum session_list */
+    uint8_t telling;   /* enum session_telling */
     bool ready_queued; /* the frames that wait go on */
     uint8_t unacked;   /* datagrams received since the last ACK, saturating */
     bool told_closed;  /* with the last ACK: credit was 0 */
@@ -63,15 +65,14 @@ struct session {
 
     alignas(LANE_LINE_BYTES) uint64_t largest_received_ns;
     uint64_t ack_number;
-    uint64_t ack_deadline_ns;
-    uint32_t list_next;
-    uint32_t list_previous;
     uint32_t ready_next;
     uint32_t waiting_head; /* nodes, by sequence; LANE_NONE: none */
     uint32_t waiting_tail;
     uint32_t waiting_newest; /* the node that came last, if it still waits */
     uint32_t waiting_count;
-    uint64_t nonce; /* of the OPEN that is answered */
+    bool in_delayed; /* stands in sessions.delayed, whatever it tells by now */
+    bool in_due;     /* likewise */
+    uint64_t nonce;  /* of the OPEN that is answered */
 
     alignas(LANE_LINE_BYTES) uint64_t lost_first;
     uint64_t lost_last;
@@ -131,8 +132,8 @@ struct sessions {
 
     struct fragment_buffer fragments[SESSION_FRAGMENTS_MAX];
 
-    struct session_queue delayed; /* through list_next/list_previous */
-    struct session_queue due;
+    struct lane_ring delayed; /* with the end of their ack delay, in its order */
+    struct lane_ring due;
 
     uint32_t lane_in_hand; /* the worker has not taken all of its datagram's records; LANE_NONE */
     uint32_t live_count;   /* sessions, OPENING ones too */
@@ -188,7 +189,8 @@ bool session_fates_have_room(const struct sessions *sessions, uint32_t lane, uin
 void session_tell_now(struct sessions *sessions, uint32_t lane);
 /* … or when the ack delay is over, unless something tells it before. */
 void session_tell_soon(struct sessions *sessions, uint32_t lane, uint64_t now_ns);
-void session_unlist(struct sessions *sessions, uint32_t lane);
+/* It has nothing to tell any more. */
+void session_told(struct sessions *sessions, uint32_t lane);
 
 /* Frees what the session holds; the lane and its next_sequence stay. */
 void session_end(struct sessions *sessions, uint32_t lane);

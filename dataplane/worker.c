@@ -25,6 +25,7 @@ enum {
     HEADS_AHEAD = 8,            /* frames: fetched before their turn … */
     SESSIONS_AHEAD = 4,         /* … and what their heads name */
     FRAGMENTS_MAX = 64,         /* records put together, in the open commit */
+    NATIVE_TAKE_MAX = 64,       /* records taken out of a datagram at once */
 };
 
 /* The frames of one receive call, and how far each stage got with them. */
@@ -232,21 +233,23 @@ static struct record *record_push(struct worker *worker, uint8_t listener)
 static bool decode_lines_of_packet(struct worker *worker)
 {
     struct burst *const burst = &worker->burst;
+    struct bytes left = burst->lines;
     struct bytes line;
     uint64_t bytes = 0;
     const size_t first = worker->record_count;
-    while (worker->record_count < RECORDS_MAX && decode_line(&burst->lines, &line)) {
+    while (worker->record_count < RECORDS_MAX && decode_line(&left, &line)) {
         struct record *const record = record_push(worker, burst->lines_listener);
         record->key = bytes_null();
-        record->value = line;
+        record->value = bytes_of(line.at, line.len_bytes);
         record->headers = NULL;
         record->header_count = 0;
         bytes += line.len_bytes;
     }
+    burst->lines = left;
     count(worker, STATS_records_in, worker->record_count - first);
     count(worker, STATS_records_in_bytes, bytes);
     worker->stats->records_in_flight += worker->record_count - first;
-    return burst->lines.len_bytes == 0;
+    return left.len_bytes == 0;
 }
 
 static void decode_syslog_packet(struct worker *worker, struct bytes payload, uint8_t listener)
@@ -286,8 +289,9 @@ static void decode_neighbour(struct worker *worker, const struct packet *packet,
     outbox_push(&worker->outbox, port, room.handle, len_bytes);
 }
 
-/* One native record into the array: what it is, and what decides its fate already. */
-static void decode_native_record(struct worker *worker, struct bytes bytes)
+/* One native record into the array: what it is, and what decides its fate already. Answers its
+ * bytes as the ledger counts them. */
+static size_t decode_native_record(struct worker *worker, struct bytes bytes)
 {
     const struct session_records *const records = &worker->burst.native;
     struct origin *const origin = &worker->origins[worker->record_count];
@@ -309,20 +313,33 @@ static void decode_native_record(struct worker *worker, struct bytes bytes)
         record->topic = topic_hashes_find(worker->topic_hashes, facts.topic_hash);
         if (record->topic < 0) { origin->refused = NATIVE_NO_TOPIC; }
     }
-    count(worker, STATS_records_in, 1);
-    count(worker, STATS_records_in_bytes, record->key.len_bytes + record->value.len_bytes);
-    worker->stats->records_in_flight++;
+    return record->key.len_bytes + record->value.len_bytes;
+}
+
+/* Records that there is room for, whatever headers they have. */
+static size_t native_room(const struct worker *worker)
+{
+    const size_t records = RECORDS_MAX - worker->record_count;
+    const size_t by_headers = (HEADERS_MAX - worker->header_count) / RECORD_HEADERS_MAX;
+    const size_t room = records < by_headers ? records : by_headers;
+    return room < NATIVE_TAKE_MAX ? room : NATIVE_TAKE_MAX;
 }
 
 /* As decode_lines_of_packet. */
 static bool decode_native_of_packet(struct worker *worker)
 {
-    struct bytes bytes;
+    struct bytes taken[NATIVE_TAKE_MAX];
     for (;;) {
-        if (worker->record_count == RECORDS_MAX) { return false; }
-        if (worker->header_count > HEADERS_MAX - RECORD_HEADERS_MAX) { return false; }
-        if (!sessions_next_record(worker->sessions, &worker->burst.native, &bytes)) { return true; }
-        decode_native_record(worker, bytes);
+        const size_t room = native_room(worker);
+        if (room == 0) { return false; }
+        const size_t records =
+            sessions_take_records(worker->sessions, &worker->burst.native, taken, room);
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < records; i++) { bytes += decode_native_record(worker, taken[i]); }
+        count(worker, STATS_records_in, records);
+        count(worker, STATS_records_in_bytes, bytes);
+        worker->stats->records_in_flight += records;
+        if (records < room) { return true; }
     }
 }
 

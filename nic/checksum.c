@@ -37,10 +37,6 @@ uint16_t checksum_finish(uint64_t sum)
 uint64_t checksum_pseudo_header(uint32_t source_address, uint32_t target_address, uint8_t protocol,
                                 uint16_t len_bytes)
 {
-    uint8_t pseudo_header[12] = {0};
-    store_be32(pseudo_header, source_address);
-    store_be32(pseudo_header + 4, target_address);
-    pseudo_header[9] = protocol;
-    store_be16(pseudo_header + 10, len_bytes);
-    return checksum_add(0, bytes_of(pseudo_header, sizeof pseudo_header));
+    return checksum_field_be32(source_address) + checksum_field_be32(target_address) +
+           checksum_field_be16(protocol) + checksum_field_be16(len_bytes);
 }

@@ -18,6 +18,11 @@ BEGIN_C_DECLS
  * overflows it. */
 uint64_t checksum_add(uint64_t sum, struct bytes bytes);
 
+/* What header fields add, without writing them first: a sum over bytes that were stored a moment
+ * ago in smaller pieces waits for the stores. */
+static inline uint64_t checksum_field_be16(uint16_t field) { return __builtin_bswap16(field); }
+static inline uint64_t checksum_field_be32(uint32_t field) { return __builtin_bswap32(field); }
+
 /* The checksum field for what was summed, to be stored as it is (memcpy, store_le16). What was
  * summed with its own checksum inside gives 0 when it is right. */
 uint16_t checksum_finish(uint64_t sum);

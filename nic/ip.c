@@ -49,17 +49,21 @@ void ipv4_write(struct sink *sink, uint32_t source_address, uint32_t target_addr
     uint8_t *const header = sink_take(sink, IPV4_HEADER_BYTES);
     if (header == NULL) { return; }
 
+    const uint16_t version_and_service = VERSION_AND_LENGTH << 8;
+    const uint16_t total_bytes = (uint16_t)(IPV4_HEADER_BYTES + payload_bytes);
+    const uint16_t life_and_protocol = (uint16_t)(TIME_TO_LIVE << 8 | protocol);
+    const uint64_t sum = checksum_field_be16(version_and_service) +
+                         checksum_field_be16(total_bytes) + checksum_field_be16(DO_NOT_FRAGMENT) +
+                         checksum_field_be16(life_and_protocol) +
+                         checksum_field_be32(source_address) + checksum_field_be32(target_address);
+
     struct sink out = sink_into(header, IPV4_HEADER_BYTES);
-    sink_u8(&out, VERSION_AND_LENGTH);
-    sink_u8(&out, 0); /* type of service */
-    sink_be16(&out, (uint16_t)(IPV4_HEADER_BYTES + payload_bytes));
+    sink_be16(&out, version_and_service);
+    sink_be16(&out, total_bytes);
     sink_be16(&out, 0); /* identification: any value will do for an atomic datagram (RFC 6864) */
     sink_be16(&out, DO_NOT_FRAGMENT);
-    sink_u8(&out, TIME_TO_LIVE);
-    sink_u8(&out, protocol);
-    uint8_t *const checksum = sink_take(&out, 2);
-    store_le16(checksum, 0);
+    sink_be16(&out, life_and_protocol);
+    store_le16(sink_take(&out, 2), checksum_finish(sum));
     sink_be32(&out, source_address);
     sink_be32(&out, target_address);
-    store_le16(checksum, checksum_finish(checksum_add(0, sink_written(&out))));
 }

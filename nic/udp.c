@@ -45,9 +45,10 @@ void udp_write_header(struct sink *sink, const struct udp_flow *flow, struct byt
     uint8_t *const checksum = sink_take(&out, 2);
     store_le16(checksum, 0);
 
-    uint64_t sum = checksum_pseudo_header(flow->source_address, flow->target_address,
-                                          IPV4_PROTOCOL_UDP, len_bytes);
-    sum = checksum_add(sum, sink_written(&out));
+    const uint64_t sum = checksum_pseudo_header(flow->source_address, flow->target_address,
+                                                IPV4_PROTOCOL_UDP, len_bytes) +
+                         checksum_field_be16(flow->source_port) +
+                         checksum_field_be16(flow->target_port) + checksum_field_be16(len_bytes);
     const uint16_t finished = checksum_finish(checksum_add(sum, payload));
     store_le16(checksum, finished != 0 ? finished : UINT16_MAX);
 }

@@ -283,7 +283,7 @@ static bool take_ranges(struct bytes *in, uint64_t largest, struct native_ack *o
             last = previous_first - 2 - gap;
         }
         if (!uvarint_take(in, &length) || length > last) { return false; }
-        out->ranges[i] = (struct native_range){last - length, last};
+        out->ranges[i] = (struct packet_range){last - length, last};
     }
     return true;
 }
@@ -607,7 +607,7 @@ size_t native_encode_reject(uint8_t *room, size_t capacity_bytes, uint64_t token
 static void put_ranges(struct sink *out, const struct native_ack *ack)
 {
     for (uint32_t i = 0; i < ack->range_count; i++) {
-        const struct native_range *const range = &ack->ranges[i];
+        const struct packet_range *const range = &ack->ranges[i];
         assert(range->first <= range->last);
         if (i > 0) {
             const uint64_t previous_first = ack->ranges[i - 1].first;

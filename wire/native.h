@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/compiler.h"
+#include "base/packet_window.h"
 #include "base/sink.h"
 
 BEGIN_C_DECLS
@@ -166,11 +167,6 @@ struct native_data {
     struct bytes payload;     /* DATA: records; FRAGMENT: bytes of the record; PING: padding */
 };
 
-struct native_range { /* of packet numbers, both ends inside */
-    uint64_t first;
-    uint64_t last;
-};
-
 struct native_ack {
     uint8_t status; /* enum native_status, or one of a later version's */
     uint64_t ack_number;
@@ -180,7 +176,8 @@ struct native_ack {
     uint32_t credit_bytes;
     uint32_t ack_delay_us;
     uint32_t range_count;
-    struct native_range ranges[NATIVE_RANGES_MAX]; /* newest first; ranges[0].last is `largest` */
+    struct packet_range ranges[NATIVE_RANGES_MAX]; /* of packet numbers, newest first;
+                                                      ranges[0].last is `largest` */
     struct bytes fates;                            /* checked: walk them with native_fate_next */
 };
 

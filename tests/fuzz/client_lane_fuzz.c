@@ -193,7 +193,7 @@ static void receive_accept(struct world *world, struct cursor *in)
 }
 
 /* Ranges from the largest packet down, `lost` of them left out here and there. */
-static uint32_t put_ranges(const struct world *world, struct native_range *ranges,
+static uint32_t put_ranges(const struct world *world, struct packet_range *ranges,
                            struct cursor *in)
 {
     uint32_t count = 0;
