@@ -230,7 +230,7 @@ struct native_datagram {
 };
 
 /* One datagram, trailer first. `out` holds only on NATIVE_OK (and version, token as said above) and
- * borrows from `datagram`. What is checked beyond lengths: DATA's count 1..2048; FRAGMENT's offset
+ * borrows from `datagram`. What is checked beyond lengths: DATA's count 1..256; FRAGMENT's offset
  * and length (whole chunks, inside record_bytes, not empty); the sequences of DATA's records and
  * FRAGMENT's, 1..NATIVE_SEQUENCE_MAX; ACK's ranges (descending, disjoint, first <= last) and fates
  * (fates_first > 0, counts > 0, shortest varints, exactly up to `durable`); HELLO's nonce and
