@@ -697,12 +697,15 @@ static void loop_turn(struct penstock_producer *producer)
     loop_receive(producer);  /* datagrams into lanes */
     loop_timers(producer);   /* losses, probes, handshakes */
     loop_events(producer);   /* fates, and what happened to lanes */
+    loop_receipts(producer); /* the ledger first: the next datagram confirms these fates, and the
+                              * appliance forgets them ... */
+    loop_report(producer);   /* ... then the application */
     loop_collect(producer);  /* records from the senders, to their lanes' queues */
     loop_offer(producer);    /* as many as the lanes take */
     loop_transmit(producer); /* datagrams to the kernel */
     loop_events(producer);   /* what those two brought: nothing may wait in a lane while we sleep */
-    loop_receipts(producer); /* the ledger first ... */
-    loop_report(producer);   /* ... then the application */
+    loop_receipts(producer);
+    loop_report(producer);
 }
 
 void *producer_loop(void *argument)

@@ -203,11 +203,13 @@ TEST(Lane, SurvivesTheLossOfAnyOneDatagram)
         up.drop_up = {nth};
         World first(up);
         ExpectAll(first, up);
+        EXPECT_EQ(first.opened, 1U) << "what one datagram held is sent again in the same session";
 
         Options down = Short();
         down.drop_down = {nth};
         World second(down);
         ExpectAll(second, down);
+        EXPECT_EQ(second.opened, 1U);
         ASSERT_FALSE(HasFailure());
     }
 }
