@@ -214,6 +214,23 @@ TEST(Lane, SurvivesTheLossOfAnyOneDatagram)
     }
 }
 
+TEST(Lane, SendsAllThatALostDatagramHeldInTheSameSession)
+{
+    for (uint64_t nth = 2; nth < 20; nth++) {
+        SCOPED_TRACE(nth);
+        Options options;
+        options.records = 400;
+        options.drop_up = {nth};
+        World world(options, Sizes(50, 150)); // several a datagram
+
+        ExpectAll(world, options);
+
+        EXPECT_EQ(world.opened, 1U);
+        EXPECT_LT(world.now_ns, 5 * S);
+        ASSERT_FALSE(HasFailure());
+    }
+}
+
 TEST(Lane, SurvivesTheLossOfAnyTwoEarlyDatagrams)
 {
     for (uint64_t first = 0; first < 24; first++) {
