@@ -102,6 +102,7 @@ struct config {
 
     struct {
         struct config_strings paths;
+        struct file_place paths_place; /* of the list */
         uint64_t segment_bytes;
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;

@@ -142,9 +142,9 @@ static const struct config_key keys[] = {
 
     {{"storage", "section", "", "", "-", "Where and how logs are written."}},
     {{"storage.paths", "list of strings", "1", "64", "-",
-      "Absolute directories for logs, best one a disk: partitions are spread over them."},
-     IN_CONFIG(storage.paths),
-     config_read_directories},
+      "Absolute directories for logs, or block devices (`penstock storage init`), best one a disk: "
+      "partitions are spread over them."},
+     .read = config_read_storage_paths},
     {{"storage.segment", "size", "8MiB", "64GiB", "1GiB",
       "Size of one segment file, whole 4 KiB blocks: at least 4 commits."},
      IN_CONFIG(storage.segment_bytes),

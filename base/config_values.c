@@ -371,9 +371,12 @@ void config_read_directory(const struct config_value *value)
     if (path != NULL) { *(char **)value->field = path; }
 }
 
-void config_read_directories(const struct config_value *value)
+void config_read_storage_paths(const struct config_value *value)
 {
-    struct config_strings *const paths = value->field;
+    struct config *const config = value->field;
+    struct config_strings *const paths = &config->storage.paths;
+    config->storage.paths_place = value->node->place;
+    config->storage.paths_place.file = config->path; /* the tree's copy goes with the tree */
     if (!is_list(value, 1, CONFIG_PATHS_MAX)) { return; }
     for (size_t i = 0; i < value->node->child_count; i++) {
         const struct config_value item = item_of(value, i);

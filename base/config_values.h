@@ -39,22 +39,22 @@ bool config_text_consists_of(const char *text, const char *others);
 
 typedef void config_value_reader(const struct config_value *value);
 
-config_value_reader config_read_integer16;  /* uint16_t */
-config_value_reader config_read_integer32;  /* uint32_t */
-config_value_reader config_read_size;       /* uint64_t */
-config_value_reader config_read_blocks;     /* uint64_t: a size of whole 4 KiB blocks */
-config_value_reader config_read_duration;   /* uint64_t */
-config_value_reader config_read_choice;     /* an enum whose values are the choices' indexes */
-config_value_reader config_read_cores;      /* the workers' cores and count in struct config */
-config_value_reader config_read_arguments;  /* struct config_strings */
-config_value_reader config_read_rules_path; /* the rules' path and place in struct config */
+config_value_reader config_read_integer16;     /* uint16_t */
+config_value_reader config_read_integer32;     /* uint32_t */
+config_value_reader config_read_size;          /* uint64_t */
+config_value_reader config_read_blocks;        /* uint64_t: a size of whole 4 KiB blocks */
+config_value_reader config_read_duration;      /* uint64_t */
+config_value_reader config_read_choice;        /* an enum whose values are the choices' indexes */
+config_value_reader config_read_cores;         /* the workers' cores and count in struct config */
+config_value_reader config_read_arguments;     /* struct config_strings */
+config_value_reader config_read_rules_path;    /* the rules' path and place in struct config */
+config_value_reader config_read_storage_paths; /* storage.paths and their place, likewise */
 
 /* char * */
 config_value_reader config_read_node_name;
 config_value_reader config_read_topic_name;
 config_value_reader config_read_directory;
 
-config_value_reader config_read_directories; /* struct config_strings */
 config_value_reader config_read_devices;   /* struct config_strings; one string is a list of one */
 config_value_reader config_read_network;   /* struct config_port: address and prefix_bits */
 config_value_reader config_read_address;   /* uint32_t */

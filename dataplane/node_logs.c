@@ -10,13 +10,80 @@
 #include <unistd.h>
 
 #include "base/logger.h"
+#include "base/units.h"
 
 /* ---------------------------------------------------------------------------- storage paths */
 
-static enum status lock_paths(struct node_logs *logs, const struct config *config)
+/* What a path is refused for, and what was mended in passing. */
+static void on_path(void *context, const char *path, enum path_finding finding, uint64_t value)
+{
+    char text[UNITS_TEXT_BYTES];
+    char wanted[UNITS_TEXT_BYTES];
+    const struct config *const config = context;
+    switch (finding) {
+    case PATH_REFUSED: log_error("storage path %s: %s", path, strerror(errno)); break;
+    case PATH_WITHOUT_DIRECT:
+        log_error("storage path %s: its file system has no O_DIRECT", path);
+        break;
+    case PATH_IN_USE:
+        log_error("storage path %s is mounted, part of an array or volume, or in use by another "
+                  "program",
+                  path);
+        break;
+    case PATH_NOT_INITIALISED:
+        log_error("storage path %s: no Penstock device, or no longer one: `penstock storage init "
+                  "%s` makes it one, and erases what it holds",
+                  path, path);
+        break;
+    case PATH_UNSUPPORTED:
+        log_error("storage path %s: a newer release initialised it, or its blocks are larger than "
+                  "4 KiB, or it takes no O_DIRECT",
+                  path);
+        break;
+    case PATH_DAMAGED:
+        log_error("storage path %s: neither copy of its superblock holds: the disk is damaged; its "
+                  "segments may still be there",
+                  path);
+        break;
+    case PATH_SHRUNK:
+        log_error("storage path %s is smaller than it was when it was initialised", path);
+        break;
+    case PATH_SLOTS_TOO_SMALL:
+        log_error("storage path %s has slots of %s and storage.segment is %s: lower that, or "
+                  "initialise the device anew",
+                  path, units_format_size(value, text, sizeof text),
+                  units_format_size(config->storage.segment_bytes, wanted, sizeof wanted));
+        break;
+    case PATH_MENDED:
+        log_warning("storage path %s: %" PRIu64 " blocks of its superblock or slot table did not "
+                    "hold, and were written again from their second copies; nothing is lost",
+                    path, value);
+        break;
+    case PATH_NOT_MENDED:
+        log_error("storage path %s: %" PRIu64 " blocks of its superblock or slot table cannot be "
+                  "written: replace the disk",
+                  path, value);
+        break;
+    case PATH_SLOTS_RECOGNISED:
+        log_warning("storage path %s: the slot table had lost %" PRIu64
+                    " slots; what stands in them told what they are",
+                    path, value);
+        break;
+    case PATH_SLOTS_LOST:
+        log_error("storage path %s: the slot table lost %" PRIu64
+                  " slots, and what stands in them does not tell what they are: they are neither "
+                  "served nor used",
+                  path, value);
+        break;
+    }
+}
+
+/* Devices are this process's alone by how they are opened. */
+static enum status lock_directories(struct node_logs *logs, const struct config *config)
 {
     for (size_t i = 0; i < config->storage.paths.count; i++) {
         const char *const path = config->storage.paths.items[i];
+        if (posix_path_is_device(path)) { continue; }
         if (logs->path_lock_count == ARRAY_COUNT(logs->path_locks)) {
             log_error("more than %zu storage paths", ARRAY_COUNT(logs->path_locks));
             return STATUS_INVALID;
@@ -37,15 +104,18 @@ static enum status lock_paths(struct node_logs *logs, const struct config *confi
 
 static enum status open_paths(struct node_logs *logs, const struct config *config)
 {
-    const enum status status = posix_files_create((const char *const *)config->storage.paths.items,
-                                                  config->storage.paths.count, false, &logs->posix);
-    if (status != STATUS_OK) {
-        log_error("storage paths, the first is %s: %s (%s)", config->storage.paths.items[0],
-                  status_text(status), strerror(errno));
-        return status;
-    }
+    const struct posix_files_options options = {
+        .paths = (const char *const *)config->storage.paths.items,
+        .count = config->storage.paths.count,
+        .segment_bytes = config->storage.segment_bytes,
+        .found = on_path,
+        .context = (void *)(uintptr_t)config,
+    };
+    const enum status status = posix_files_open(&options, &logs->posix);
+    if (status == STATUS_NO_MEMORY) { log_error("storage paths: %s", status_text(status)); }
+    if (status != STATUS_OK) { return status; } /* else on_path said why */
     logs->files = posix_files_port(logs->posix);
-    return lock_paths(logs, config);
+    return lock_directories(logs, config);
 }
 
 /* --------------------------------------------------------------------------------- findings */

@@ -25,7 +25,8 @@ static uint64_t tag_of(unsigned kind, uint64_t which)
 static bool log_pump_write(struct core_log *log, struct log_segment *segment, struct bytes bytes,
                            uint64_t position, uint64_t tag, enum log_write_state *write)
 {
-    const struct disk_write request = {bytes, segment->file.file, position, tag};
+    const struct disk_write request = {bytes, segment->file.file, segment->file.begin + position,
+                                       tag};
     const enum status status = disk_submit(log->options.disk, &request);
     if (status == STATUS_BUSY) { return false; }
     if (status != STATUS_OK) {

@@ -41,6 +41,7 @@ struct files_ops {
     enum status (*remove)(void *self, const char *name);
     void (*close)(void *self, int file);
     enum status (*space)(void *self, uint32_t partition, uint64_t *out_free_bytes);
+    uint64_t (*begin)(void *self, int file); /* NULL: 0 for every file */
 };
 
 struct files {
@@ -90,7 +91,8 @@ MUST_CHECK static inline enum status files_write(struct files files, int file, u
     return files.ops->write(files.self, file, position, bytes);
 }
 
-/* The name is gone, durably. Whoever has it open keeps the bytes. */
+/* The name is gone, durably. Whoever has it open keeps the bytes; or, on a raw device, where the
+ * next segment may already stand, every read from now on is STATUS_NOT_FOUND. */
 MUST_CHECK static inline enum status files_remove(struct files files, const char *name)
 {
     return files.ops->remove(files.self, name);
@@ -105,16 +107,58 @@ MUST_CHECK static inline enum status files_space(struct files files, uint32_t pa
     return files.ops->space(files.self, partition, out_free_bytes);
 }
 
+/* Where byte 0 of an open file lies in the descriptor that `file` is: positions of the disk port
+ * (disk.h) count from there. Not 0 on a raw device only, whose segments share the descriptor's. */
+static inline uint64_t files_begin(struct files files, int file)
+{
+    return files.ops->begin == NULL ? 0 : files.ops->begin(files.self, file);
+}
+
 /* ------------------------------------------------------------------------------- the real one */
 
 struct posix_files; /* opaque */
 
-/* `paths` (absolute, count of them) are made when missing, their parents too. Falls back to
- * buffered access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for
- * readers: then nothing is made. */
+/* What opening a storage path met. */
+enum path_finding {
+    PATH_REFUSED,          /* errno says why: missing, rights, a read or write error */
+    PATH_WITHOUT_DIRECT,   /* its file system has no O_DIRECT */
+    PATH_IN_USE,           /* a device that is mounted, or that another process has */
+    PATH_NOT_INITIALISED,  /* a device that says nothing of Penstock, or no longer does */
+    PATH_UNSUPPORTED,      /* ... or was initialised by a newer release, or has larger blocks */
+    PATH_DAMAGED,          /* ... or whose superblock neither copy tells */
+    PATH_SHRUNK,           /* ... or is smaller than it was; value: by so many bytes */
+    PATH_SLOTS_TOO_SMALL,  /* ... or whose slots are: value: their bytes */
+    PATH_MENDED,           /* value: blocks of a device's superblock or slot table, of which one
+                              copy did not hold and was written again from the other */
+    PATH_NOT_MENDED,       /* value: such blocks that could not be written again */
+    PATH_SLOTS_RECOGNISED, /* value: segments whose slots neither copy of the table tells any more,
+                              and whose own headers do; or slots that proved to be empty */
+    PATH_SLOTS_LOST,       /* value: slots of which neither does: not served, and not used again */
+};
+
+struct posix_files_options {
+    const char *const *paths; /* absolute: directories, or block devices (or images of such) */
+    size_t count;
+    bool read_only;
+    uint64_t segment_bytes; /* what create will be asked for at most; 0: not known */
+    void (*found)(void *context, const char *path, enum path_finding finding, uint64_t value);
+    void *context;
+};
+
+/* Directories are made when missing, their parents too. A device must have been initialised
+ * (device_init.h) and is refused when anybody else has it open for himself. Falls back to buffered
+ * access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for readers:
+ * then nothing is made, and a device need not be there, or initialised, yet. */
+MUST_CHECK enum status posix_files_open(const struct posix_files_options *options,
+                                        struct posix_files **out);
+/* The same for those who need not be told what was found. */
 MUST_CHECK enum status posix_files_create(const char *const *paths, size_t count, bool read_only,
                                           struct posix_files **out);
 void posix_files_destroy(struct posix_files *files);
 struct files posix_files_port(struct posix_files *files);
+
+/* Whether a storage path is, or has to be, a device: it is there and no directory, or is missing
+ * below /dev. */
+bool posix_path_is_device(const char *path);
 
 END_C_DECLS

@@ -1,416 +1,225 @@
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-#include "base/bytes.h"
 #include "storage/disk.h"
+#include "storage/file_store.h"
 #include "storage/files.h"
 #include "wire/log_format.h"
 
 enum {
-    PATH_BYTES = PATH_MAX,
     NAME_ROOM_BYTES = 2 * LOG_NAME_BYTES, /* what is put behind a storage path, at most */
-    ZEROS_BYTES = 4 << 20, /* one write of the zero fill: large enough to keep a disk busy */
 };
 
-static const char draft_suffix[] = ".draft";
+/* An open file, at the index of its descriptor. */
+struct open_file {
+    struct file_store store; /* self NULL: not open */
+    struct store_file file;
+};
 
 struct posix_files {
-    char **paths;
+    struct file_store *stores; /* one a storage path */
     size_t count;
     bool read_only;
-    uint8_t *zeros; /* ZEROS_BYTES, block-aligned, never written after create; NULL for readers */
+    pthread_mutex_t lock; /* guards what follows; held for a look */
+    struct open_file *open;
+    size_t open_capacity;
 };
 
-/* ------------------------------------------------------------------------------------ places */
+/* ------------------------------------------------------------------------------------- places */
 
-static bool is_directory(const char *path)
-{
-    struct stat stat_;
-    return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
-}
-
-static void place_join(const char *path, const char *name, char out[PATH_BYTES])
-{
-    const int len = snprintf(out, PATH_BYTES, "%s/%s", path, name);
-    assert(len > 0 && len < PATH_BYTES); /* posix_files_create refused longer paths */
-}
-
-/* "part-0003" of "part-0003/0000000000000017.segment". */
-static void name_directory(const char *name, char out[LOG_NAME_BYTES])
-{
-    const char *const slash = strchr(name, '/');
-    assert(slash != NULL);
-    assert(slash - name < LOG_NAME_BYTES);
-    memcpy(out, name, (size_t)(slash - name));
-    out[slash - name] = 0;
-}
-
-/* The storage path that holds a partition's directory: where it was found first, or, when it is
- * nowhere, where a new one goes. */
-static size_t partition_path_index(const struct posix_files *files, const char *directory)
-{
-    char place[PATH_BYTES];
-    for (size_t i = 0; i < files->count; i++) {
-        place_join(files->paths[i], directory, place);
-        if (is_directory(place)) { return i; }
-    }
-
-    uint32_t partition = 0;
-    const bool named = log_directory_name_parse(directory, &partition);
-    assert(named);
-    return partition % files->count;
-}
-
-static void name_place(const struct posix_files *files, const char *name, char out[PATH_BYTES])
+static struct segment_name name_parse(const char *name)
 {
     char directory[LOG_NAME_BYTES];
-    name_directory(name, directory);
-    place_join(files->paths[partition_path_index(files, directory)], name, out);
+    struct segment_name out = {0};
+    const char *const slash = strchr(name, '/');
+    assert(slash != NULL && slash - name < LOG_NAME_BYTES);
+    memcpy(directory, name, (size_t)(slash - name));
+    directory[slash - name] = 0;
+    const bool named = log_directory_name_parse(directory, &out.partition) &&
+                       log_segment_name_parse(slash + 1, &out.number);
+    assert(named);
+    return out;
 }
 
-/* Cuts the last component off. */
-static void place_parent(char place[PATH_BYTES])
+/* The storage path that holds a partition: where it was found first, or, when it is nowhere, where
+ * a new one goes. */
+static struct file_store store_of(const struct posix_files *files, uint32_t partition)
 {
-    char *const slash = strrchr(place, '/');
-    assert(slash != NULL);
-    slash[slash == place ? 1 : 0] = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        const struct file_store store = files->stores[i];
+        if (store.ops->has_partition(store.self, partition)) { return store; }
+    }
+    return files->stores[partition % files->count];
 }
 
-/* ------------------------------------------------------------------------------- directories */
+/* --------------------------------------------------------------------------------- open files */
 
-/* A name is durable only when the directory that holds it is. */
-static enum status directory_sync(const char *path)
+static enum status open_add(struct posix_files *files, struct file_store store,
+                            const struct store_file *file)
 {
-    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) { return status_from_errno(errno); }
-
-    const enum status status = fsync(directory) == 0 ? STATUS_OK : status_from_errno(errno);
-    const int saved = errno;
-    close(directory);
-    errno = saved;
+    enum status status = STATUS_OK;
+    const size_t index = (size_t)file->descriptor;
+    pthread_mutex_lock(&files->lock);
+    if (index >= files->open_capacity) {
+        const size_t capacity = index + 64;
+        struct open_file *const grown = realloc(files->open, capacity * sizeof *files->open);
+        if (grown == NULL) {
+            status = STATUS_NO_MEMORY;
+        } else {
+            memset(grown + files->open_capacity, 0,
+                   (capacity - files->open_capacity) * sizeof *grown);
+            files->open = grown;
+            files->open_capacity = capacity;
+        }
+    }
+    if (status == STATUS_OK) {
+        assert(files->open[index].store.self == NULL);
+        files->open[index] = (struct open_file){store, *file};
+    }
+    pthread_mutex_unlock(&files->lock);
     return status;
 }
 
-/* One level; STATUS_OK too when it is there already. Durable by name. */
-static enum status directory_make(const char *path)
+static struct open_file open_find(struct posix_files *files, int file)
 {
-    if (mkdir(path, 0755) != 0) {
-        return errno == EEXIST && is_directory(path) ? STATUS_OK : status_from_errno(errno);
-    }
-    char parent[PATH_BYTES];
-    snprintf(parent, sizeof parent, "%s", path);
-    place_parent(parent);
-    return directory_sync(parent);
+    pthread_mutex_lock(&files->lock);
+    assert(file >= 0 && (size_t)file < files->open_capacity);
+    const struct open_file found = files->open[file];
+    pthread_mutex_unlock(&files->lock);
+    assert(found.store.self != NULL);
+    return found;
 }
 
-static enum status directory_make_with_parents(const char *path)
+/* What a store opened, to its caller. */
+static enum status open_hand_out(struct posix_files *files, struct file_store store,
+                                 struct store_file *file, int *out_file)
 {
-    char prefix[PATH_BYTES];
-    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        snprintf(prefix, sizeof prefix, "%.*s", (int)(slash - path), path);
-        const enum status status = directory_make(prefix);
-        if (status != STATUS_OK) { return status; }
+    const enum status status = open_add(files, store, file);
+    if (status != STATUS_OK) {
+        store.ops->close(store.self, file);
+        return status;
     }
-    return directory_make(path);
+    *out_file = file->descriptor;
+    return STATUS_OK;
 }
 
-/* Takes away what a crash left half made. Its name never was a segment's, so none can miss it. */
-static void directory_remove_drafts(const char *path)
-{
-    DIR *const listing = opendir(path);
-    if (listing == NULL) { return; } /* whoever lists the segments meets, and says, the same */
-
-    char place[PATH_BYTES];
-    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-        const size_t len = strlen(entry->d_name);
-        const size_t suffix_len = sizeof draft_suffix - 1;
-        if (len <= suffix_len || len >= NAME_ROOM_BYTES - LOG_NAME_BYTES) { continue; }
-        if (strcmp(entry->d_name + len - suffix_len, draft_suffix) != 0) { continue; }
-        place_join(path, entry->d_name, place);
-        (void)unlink(place); /* a draft that stays costs space, nothing else; create retries */
-    }
-    closedir(listing);
-}
-
-/* ----------------------------------------------------------------------------------- listing */
-
-/* Calls `visit_entry` for each name in `path`; readdir's own errors are STATUS_IO. */
-typedef void on_directory_entry(void *context, const char *path, const char *name);
-
-static enum status directory_walk(const char *path, on_directory_entry *visit_entry, void *context)
-{
-    DIR *const listing = opendir(path);
-    if (listing == NULL) { return status_from_errno(errno); }
-
-    errno = 0;
-    for (const struct dirent *entry; (entry = readdir(listing)) != NULL; errno = 0) {
-        visit_entry(context, path, entry->d_name);
-    }
-    const int saved = errno;
-    closedir(listing);
-    errno = saved;
-    return status_from_errno(saved);
-}
+/* ------------------------------------------------------------------------------------ the port */
 
 struct partition_visit {
     const struct posix_files *files;
-    size_t path_index;
-    files_on_partition *visit; /* NULL: remove drafts instead */
+    void *store;
+    files_on_partition *visit;
     void *context;
 };
 
-static void visit_partition(void *context, const char *path, const char *name)
+/* A partition that two paths have is the first one's everywhere in this module. */
+static void visit_partition(void *context, uint32_t partition)
 {
     const struct partition_visit *const walk = context;
-    uint32_t partition;
-    char place[PATH_BYTES];
-    if (!log_directory_name_parse(name, &partition)) { return; }
-    place_join(path, name, place);
-    if (!is_directory(place)) { return; }
-    /* A directory that two paths have is the first one's everywhere in this module. */
-    if (partition_path_index(walk->files, name) != walk->path_index) { return; }
-
-    if (walk->visit == NULL) {
-        directory_remove_drafts(place);
-    } else {
+    if (store_of(walk->files, partition).self == walk->store) {
         walk->visit(walk->context, partition);
     }
 }
 
-static enum status partitions_walk(const struct posix_files *files, files_on_partition *visit,
-                                   void *context)
+static enum status posix_list_partitions(void *self, files_on_partition *visit, void *context)
 {
+    const struct posix_files *const files = self;
     enum status first_trouble = STATUS_OK;
     for (size_t i = 0; i < files->count; i++) {
-        struct partition_visit walk = {files, i, visit, context};
-        const enum status status = directory_walk(files->paths[i], visit_partition, &walk);
+        const struct file_store store = files->stores[i];
+        struct partition_visit walk = {files, store.self, visit, context};
+        const enum status status = store.ops->list_partitions(store.self, visit_partition, &walk);
         if (status == STATUS_NOT_FOUND) { continue; } /* a reader that came before the writer */
         if (first_trouble == STATUS_OK) { first_trouble = status; }
     }
     return first_trouble;
 }
 
-static enum status posix_list_partitions(void *self, files_on_partition *visit, void *context)
-{
-    return partitions_walk(self, visit, context);
-}
-
-struct segment_visit {
-    files_on_segment *visit;
-    void *context;
-};
-
-static void visit_segment(void *context, const char *path, const char *name)
-{
-    const struct segment_visit *const walk = context;
-    uint64_t number;
-    struct stat stat_;
-    char place[PATH_BYTES];
-    if (!log_segment_name_parse(name, &number)) { return; }
-    place_join(path, name, place);
-    if (stat(place, &stat_) != 0 || !S_ISREG(stat_.st_mode)) { return; } /* removed meanwhile */
-    walk->visit(walk->context, number, (uint64_t)stat_.st_size);
-}
-
 static enum status posix_list_segments(void *self, uint32_t partition, files_on_segment *visit,
                                        void *context)
 {
-    const struct posix_files *const files = self;
-    char directory[LOG_NAME_BYTES];
-    char place[PATH_BYTES];
-    log_directory_name(partition, directory);
-    place_join(files->paths[partition_path_index(files, directory)], directory, place);
-
-    struct segment_visit walk = {visit, context};
-    return directory_walk(place, visit_segment, &walk);
-}
-
-/* -------------------------------------------------------------------------------------- bytes */
-
-static enum status open_direct(const char *place, int flags, int *out_file)
-{
-    const int file = open(place, flags | O_DIRECT | O_CLOEXEC, 0644);
-    if (file < 0) { return errno == EINVAL ? STATUS_UNSUPPORTED : status_from_errno(errno); }
-    *out_file = file;
-    return STATUS_OK;
-}
-
-/* `flags`: RWF_DSYNC or 0. A write that moves on by less than it was given goes on behind that:
- * nobody counts it as done before the last byte is. */
-static enum status write_whole(int file, uint64_t position, struct bytes bytes, int flags)
-{
-    while (bytes.len_bytes > 0) {
-        const struct iovec piece = {(void *)(uintptr_t)bytes.at, bytes.len_bytes};
-        const ssize_t written = pwritev2(file, &piece, 1, (off_t)position, flags);
-        if (written < 0 && errno == EINTR) { continue; }
-        if (written < 0) { return status_from_errno(errno); }
-        if (written == 0 || written % DISK_BLOCK_BYTES != 0) {
-            errno = EIO;
-            return STATUS_IO;
-        }
-        bytes = bytes_slice(bytes, (size_t)written, bytes.len_bytes);
-        position += (uint64_t)written;
-    }
-    return STATUS_OK;
-}
-
-/* Every byte is written, not only allocated: a durable write into blocks that are allocated but
- * unwritten changes metadata as well, and took twice as long where it was measured (1.25 GB/s
- * against 2.4 with dsync). fallocate first still pays: one extent, and "no space" at once. */
-static enum status fill_with_zeros(const struct posix_files *files, int file, uint64_t size_bytes)
-{
-    if (fallocate(file, 0, 0, (off_t)size_bytes) != 0 && errno != EOPNOTSUPP) {
-        return status_from_errno(errno);
-    }
-    for (uint64_t position = 0; position < size_bytes;) {
-        const uint64_t left_bytes = size_bytes - position;
-        const size_t step_bytes = left_bytes < ZEROS_BYTES ? (size_t)left_bytes : ZEROS_BYTES;
-        const enum status status =
-            write_whole(file, position, bytes_of(files->zeros, step_bytes), 0);
-        if (status != STATUS_OK) { return status; }
-        position += step_bytes;
-    }
-    return fsync(file) == 0 ? STATUS_OK : status_from_errno(errno);
+    const struct file_store store = store_of(self, partition);
+    return store.ops->list_segments(store.self, partition, visit, context);
 }
 
 static enum status posix_create(void *self, const char *name, uint64_t size_bytes, int *out_file)
 {
-    const struct posix_files *const files = self;
+    struct posix_files *const files = self;
     assert(!files->read_only);
     assert(size_bytes > 0 && size_bytes % DISK_BLOCK_BYTES == 0);
 
-    char place[PATH_BYTES];
-    char draft[PATH_BYTES + sizeof draft_suffix];
-    char directory[PATH_BYTES];
-    name_place(files, name, place);
-    snprintf(draft, sizeof draft, "%s%s", place, draft_suffix);
-    snprintf(directory, sizeof directory, "%s", place);
-    place_parent(directory);
-
-    enum status status = directory_make(directory);
+    struct store_file file;
+    const struct segment_name segment = name_parse(name);
+    const struct file_store store = store_of(files, segment.partition);
+    enum status status = store.ops->create(store.self, segment, size_bytes, &file);
     if (status != STATUS_OK) { return status; }
-    if (access(place, F_OK) == 0) { return STATUS_EXISTS; } /* before gigabytes are written */
-
-    int file = -1;
-    (void)unlink(draft); /* a leftover of a crash; none is the usual case */
-    status = open_direct(draft, O_RDWR | O_CREAT | O_EXCL, &file);
-    if (status != STATUS_OK) { goto fail; }
-    status = fill_with_zeros(files, file, size_bytes);
-    if (status != STATUS_OK) { goto fail; }
-    if (renameat2(AT_FDCWD, draft, AT_FDCWD, place, RENAME_NOREPLACE) != 0) {
-        status = status_from_errno(errno);
-        goto fail;
-    }
-    status = directory_sync(directory);
+    status = open_hand_out(files, store, &file, out_file);
     if (status != STATUS_OK) {
-        (void)unlink(place);
-        goto fail;
+        const enum status ignored = store.ops->remove(store.self, segment);
+        (void)ignored; /* one that stays is a spare to recovery */
     }
-    *out_file = file;
-    return STATUS_OK;
-
-fail:;
-    const int saved = errno;
-    (void)unlink(draft);
-    if (file >= 0) { close(file); }
-    errno = saved;
     return status;
 }
 
-static enum status posix_open(void *self, const char *name, enum files_access access_,
-                              int *out_file, uint64_t *out_size_bytes)
+static enum status posix_open(void *self, const char *name, enum files_access access, int *out_file,
+                              uint64_t *out_size_bytes)
 {
-    const struct posix_files *const files = self;
-    assert(access_ == FILES_READ || !files->read_only);
-    char place[PATH_BYTES];
-    name_place(files, name, place);
+    struct posix_files *const files = self;
+    assert(access == FILES_READ || !files->read_only);
 
-    int file = -1;
-    const enum status status =
-        open_direct(place, access_ == FILES_READ_WRITE ? O_RDWR : O_RDONLY, &file);
+    struct store_file file;
+    const struct segment_name segment = name_parse(name);
+    const struct file_store store = store_of(files, segment.partition);
+    const enum status status = store.ops->open(store.self, segment, access, &file);
     if (status != STATUS_OK) { return status; }
-    struct stat stat_;
-    if (fstat(file, &stat_) != 0) {
-        const int saved = errno;
-        close(file);
-        errno = saved;
-        return status_from_errno(saved);
-    }
-    *out_file = file;
-    *out_size_bytes = (uint64_t)stat_.st_size;
-    return STATUS_OK;
+    *out_size_bytes = file.size_bytes;
+    return open_hand_out(files, store, &file, out_file);
 }
 
 static enum status posix_read(void *self, int file, uint64_t position, uint8_t *out,
                               size_t len_bytes)
 {
-    (void)self;
-    assert(position % DISK_BLOCK_BYTES == 0);
-    assert(len_bytes % DISK_BLOCK_BYTES == 0);
-    assert((uintptr_t)out % DISK_BLOCK_BYTES == 0);
-
-    while (len_bytes > 0) {
-        const ssize_t taken = pread(file, out, len_bytes, (off_t)position);
-        if (taken < 0 && errno == EINTR) { continue; }
-        if (taken < 0) { return status_from_errno(errno); }
-        /* The file ends inside the range; O_DIRECT answers a part of a block only there. */
-        if (taken == 0 || taken % DISK_BLOCK_BYTES != 0) { return STATUS_TRUNCATED; }
-        out += taken;
-        position += (uint64_t)taken;
-        len_bytes -= (size_t)taken;
-    }
-    return STATUS_OK;
+    const struct open_file open = open_find(self, file);
+    return open.store.ops->read(open.store.self, &open.file, position, out, len_bytes);
 }
 
 static enum status posix_write(void *self, int file, uint64_t position, struct bytes bytes)
 {
-    (void)self;
-    assert(position % DISK_BLOCK_BYTES == 0);
-    assert(bytes.len_bytes % DISK_BLOCK_BYTES == 0);
-    assert((uintptr_t)bytes.at % DISK_BLOCK_BYTES == 0);
-    return write_whole(file, position, bytes, RWF_DSYNC);
+    const struct open_file open = open_find(self, file);
+    return open.store.ops->write(open.store.self, &open.file, position, bytes);
 }
 
 static enum status posix_remove(void *self, const char *name)
 {
     const struct posix_files *const files = self;
     assert(!files->read_only);
-    char place[PATH_BYTES];
-    name_place(files, name, place);
-    if (unlink(place) != 0) { return status_from_errno(errno); }
-    place_parent(place);
-    return directory_sync(place);
+    const struct segment_name segment = name_parse(name);
+    const struct file_store store = store_of(files, segment.partition);
+    return store.ops->remove(store.self, segment);
 }
 
 static void posix_close(void *self, int file)
 {
-    (void)self;
-    close(file);
+    struct posix_files *const files = self;
+    struct open_file open = open_find(files, file);
+    pthread_mutex_lock(&files->lock);
+    files->open[file] = (struct open_file){0}; /* before the number can come back */
+    pthread_mutex_unlock(&files->lock);
+    open.store.ops->close(open.store.self, &open.file);
 }
 
 static enum status posix_space(void *self, uint32_t partition, uint64_t *out_free_bytes)
 {
-    const struct posix_files *const files = self;
-    char directory[LOG_NAME_BYTES];
-    log_directory_name(partition, directory);
-
-    struct statvfs system;
-    if (statvfs(files->paths[partition_path_index(files, directory)], &system) != 0) {
-        return status_from_errno(errno);
-    }
-    *out_free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
-    return STATUS_OK;
+    const struct file_store store = store_of(self, partition);
+    return store.ops->space(store.self, out_free_bytes);
 }
+
+static uint64_t posix_begin(void *self, int file) { return open_find(self, file).file.begin; }
 
 static const struct files_ops posix_ops = {
     .list_partitions = posix_list_partitions,
@@ -422,75 +231,73 @@ static const struct files_ops posix_ops = {
     .remove = posix_remove,
     .close = posix_close,
     .space = posix_space,
+    .begin = posix_begin,
 };
 
 /* --------------------------------------------------------------------------------- life cycle */
 
-/* Whether files of the path can be opened with O_DIRECT: told by a nameless one. A file system
- * that knows no O_TMPFILE is asked at its first segment instead. */
-static enum status path_takes_direct(const char *path)
+bool posix_path_is_device(const char *path)
 {
-    const int file = open(path, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    if (file >= 0) {
-        close(file);
-        return STATUS_OK;
-    }
-    if (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT) { return STATUS_OK; }
-    return errno == EINVAL ? STATUS_UNSUPPORTED : status_from_errno(errno);
+    struct stat facts;
+    if (stat(path, &facts) == 0) { return !S_ISDIR(facts.st_mode); }
+    /* Never a directory to be made: it would lie in memory. */
+    return strncmp(path, "/dev/", 5) == 0;
 }
 
-static enum status prepare_paths(const struct posix_files *files)
+static enum status open_stores(struct posix_files *files, const struct posix_files_options *options)
 {
-    for (size_t i = 0; i < files->count; i++) {
-        enum status status = directory_make_with_parents(files->paths[i]);
-        if (status == STATUS_OK) { status = path_takes_direct(files->paths[i]); }
+    for (; files->count < options->count; files->count++) {
+        const char *const path = options->paths[files->count];
+        struct file_store *const store = &files->stores[files->count];
+        const enum status status = posix_path_is_device(path)
+                                       ? device_store_create(options, path, store)
+                                       : directory_store_create(options, path, store);
         if (status != STATUS_OK) { return status; }
     }
-    return partitions_walk(files, NULL, NULL); /* drafts */
+    return STATUS_OK;
+}
+
+enum status posix_files_open(const struct posix_files_options *options, struct posix_files **out)
+{
+    assert(options->count > 0);
+    for (size_t i = 0; i < options->count; i++) {
+        if (options->paths[i][0] != '/') { return STATUS_INVALID; }
+        if (strlen(options->paths[i]) > PATH_MAX - NAME_ROOM_BYTES) { return STATUS_INVALID; }
+    }
+
+    struct posix_files *const files = calloc(1, sizeof *files);
+    if (files == NULL) { return STATUS_NO_MEMORY; }
+    pthread_mutex_init(&files->lock, NULL);
+    files->read_only = options->read_only;
+    files->stores = calloc(options->count, sizeof *files->stores);
+    const enum status status =
+        files->stores == NULL ? STATUS_NO_MEMORY : open_stores(files, options);
+    if (status != STATUS_OK) {
+        posix_files_destroy(files);
+        return status;
+    }
+    *out = files;
+    return STATUS_OK;
 }
 
 enum status posix_files_create(const char *const *paths, size_t count, bool read_only,
                                struct posix_files **out)
 {
-    assert(count > 0);
-    for (size_t i = 0; i < count; i++) {
-        if (paths[i][0] != '/') { return STATUS_INVALID; }
-        if (strlen(paths[i]) > PATH_BYTES - NAME_ROOM_BYTES) { return STATUS_INVALID; }
-    }
-
-    struct posix_files *const files = calloc(1, sizeof *files);
-    if (files == NULL) { return STATUS_NO_MEMORY; }
-    enum status status = STATUS_NO_MEMORY;
-    files->read_only = read_only;
-    files->count = count;
-    files->paths = calloc(count, sizeof *files->paths);
-    if (files->paths == NULL) { goto fail; }
-    for (size_t i = 0; i < count; i++) {
-        files->paths[i] = strdup(paths[i]);
-        if (files->paths[i] == NULL) { goto fail; }
-    }
-    if (!read_only) {
-        files->zeros = aligned_alloc(DISK_BLOCK_BYTES, ZEROS_BYTES);
-        if (files->zeros == NULL) { goto fail; }
-        memset(files->zeros, 0, ZEROS_BYTES);
-        status = prepare_paths(files);
-        if (status != STATUS_OK) { goto fail; }
-    }
-    *out = files;
-    return STATUS_OK;
-
-fail:
-    posix_files_destroy(files);
-    return status;
+    const struct posix_files_options options = {
+        .paths = paths, .count = count, .read_only = read_only};
+    return posix_files_open(&options, out);
 }
 
 void posix_files_destroy(struct posix_files *files)
 {
     if (files == NULL) { return; }
     const int saved = errno;
-    for (size_t i = 0; files->paths != NULL && i < files->count; i++) { free(files->paths[i]); }
-    free(files->paths);
-    free(files->zeros);
+    for (size_t i = 0; i < files->count; i++) {
+        files->stores[i].ops->destroy(files->stores[i].self);
+    }
+    free(files->stores);
+    free(files->open);
+    pthread_mutex_destroy(&files->lock);
     free(files);
     errno = saved;
 }

@@ -121,6 +121,7 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
         log->next_number++; /* someone else's: never touched */
     }
     if (status != STATUS_OK) { return status; }
+    segment.begin = files_begin(supply->options.files, segment.file);
 
     struct mapped_file index;
     status = supply_create_index(supply, log->partition, segment.number, segment.index_size_bytes,

@@ -24,6 +24,7 @@ BEGIN_C_DECLS
 
 struct prepared_segment {
     int file;
+    uint64_t begin; /* where byte 0 lies in `file` (files_begin): what its writes add */
     uint64_t number;
     uint64_t capacity_bytes;
     struct log_id nonce;             /* random, made here: no entropy is drawn on a polling core */

@@ -150,7 +150,7 @@ MUST_CHECK enum status audit_read_ledger(struct audit *audit, const char *path);
 
 /* All segments, sorted. STATUS_OK, or why one cannot be read: *out_path says which. One that is
  * gone meanwhile has expired. */
-MUST_CHECK enum status audit_read_logs(struct audit *audit, const struct segment_paths *paths,
+MUST_CHECK enum status audit_read_logs(struct audit *audit, struct segment_paths *paths,
                                        const char **out_path);
 
 void audit_judge(struct audit *audit);

@@ -24,6 +24,7 @@ struct batch {
 
 struct walk {
     struct audit *audit;
+    struct segment_paths *paths;
     const char *path;
     uint32_t log; /* which one, from 1 */
     bool beginning_is_gone;
@@ -340,7 +341,7 @@ static void walk_segment(struct walk *walk, struct segment_scan *scan)
 static enum status read_segment(struct walk *walk, bool first_of_log)
 {
     static const struct log_id none = {{0}};
-    const struct files files = segment_paths_files();
+    const struct files files = segment_paths_files(walk->paths);
     int file;
     uint64_t size_bytes;
     enum status status = files_open(files, walk->path, FILES_READ, &file, &size_bytes);
@@ -364,13 +365,13 @@ static enum status read_segment(struct walk *walk, bool first_of_log)
     return status == STATUS_CORRUPT ? STATUS_OK : status;
 }
 
-enum status audit_read_logs(struct audit *audit, const struct segment_paths *paths,
-                            const char **out_path)
+enum status audit_read_logs(struct audit *audit, struct segment_paths *paths, const char **out_path)
 {
     struct walk *const walk = allocate_zeroed(1, sizeof *walk);
     bool first_of_log = true;
     enum status status = STATUS_OK;
     walk->audit = audit;
+    walk->paths = paths;
     for (size_t i = 0; i < paths->count && status == STATUS_OK; i++) {
         if (i == 0 || !segment_paths_same_log(&paths->at[i], &paths->at[i - 1])) {
             walk->log++;

@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "dataplane/node_config.h"
+#include "tools/check_devices.h"
 #include "tools/command.h"
 #include "tools/json_text.h"
 
@@ -15,8 +16,9 @@ static bool is_acceptable(const char *path, struct diagnostics *diagnostics)
 {
     struct node_config node_config;
     if (!node_config_load(path, diagnostics, &node_config)) { return false; }
+    check_devices(node_config.config, diagnostics);
     node_config_deinit(&node_config);
-    return true;
+    return diagnostics_error_count(diagnostics) == 0;
 }
 
 static json_t *text_json(const char *text) { return json_text_of(text, strlen(text)); }

@@ -123,9 +123,9 @@ static json_t *commits_json(struct segment_scan *scan)
 }
 
 /* NULL when it cannot be read; *why says so. */
-static json_t *segment_json(const char *path, enum status *why)
+static json_t *segment_json(struct segment_paths *paths, const char *path, enum status *why)
 {
-    const struct files files = segment_paths_files();
+    const struct files files = segment_paths_files(paths);
     int file;
     uint64_t size_bytes;
     *why = files_open(files, path, FILES_READ, &file, &size_bytes);
@@ -222,13 +222,13 @@ static int unreadable(const char *path, enum status why)
     return EX_NOINPUT;
 }
 
-static int inspect(const struct segment_paths *paths, bool json)
+static int inspect(struct segment_paths *paths, bool json)
 {
     json_t *const segments = json_array();
     int code = EX_OK;
     for (size_t i = 0; i < paths->count; i++) {
         enum status why;
-        json_t *const segment = segment_json(paths->at[i].path, &why);
+        json_t *const segment = segment_json(paths, paths->at[i].path, &why);
         if (segment == NULL) {
             code = unreadable(paths->at[i].path, why);
             continue;
@@ -290,13 +290,13 @@ static json_t *verified_json(const struct verifying *verifying, const struct log
                      (json_int_t)verified->tail_position, "damages", verifying->damages);
 }
 
-static int verify(const struct segment_paths *paths, bool json)
+static int verify(struct segment_paths *paths, bool json)
 {
     static struct log_verify log; /* large: not on a stack */
     struct verifying verifying = {.json = json};
     json_t *const segments = json_array();
     int code = EX_OK;
-    log.files = segment_paths_files();
+    log.files = segment_paths_files(paths);
     log.on_damage = on_damage;
     log.context = &verifying;
     for (size_t i = 0; i < paths->count; i++) {
@@ -363,8 +363,9 @@ const struct command command_log = {
         "  inspect  what is in there: headers, commits, footers\n"
         "  verify   whether every checksum, chain and offset holds\n"
         "  --json   for programs\n\n"
-        "PATH is a segment, a partition's directory, or a storage path. Reads only, by O_DIRECT,\n"
-        "also below a running node: the end of an open segment is not damage.\n\n"
+        "PATH is a segment, a partition's directory, or a storage path; on a raw device the same\n"
+        "names go on below the device's: /dev/nvme1n1/part-0003. Reads only, by O_DIRECT, also\n"
+        "below a running node: the end of an open segment is not damage.\n\n"
         "Exit: 0 all good, 1 damage found, 64 usage, 66 something cannot be read.\n",
     .run = run,
 };

@@ -38,6 +38,7 @@ extern const struct command command_status;
 extern const struct command command_ledger;
 extern const struct command command_log;
 extern const struct command command_send;
+extern const struct command command_storage;
 
 /* To stdout; returns COMMAND_OK. */
 int command_help(const struct command *command);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,15 +11,73 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/device_open.h"
+#include "storage/device_table.h"
 #include "storage/segment_scan.h"
+
+/* ------------------------------------------------------------------------------ on devices */
+
+/* The device whose path `name` begins with, and where the name on it starts; NULL: none. */
+static const struct segment_device *device_of(const struct segment_paths *paths, const char *name,
+                                              const char **rest)
+{
+    for (size_t i = 0; i < paths->device_count; i++) {
+        const size_t len = strlen(paths->devices[i].path);
+        if (strncmp(name, paths->devices[i].path, len) != 0 || name[len] != '/') { continue; }
+        *rest = name + len + 1;
+        return &paths->devices[i];
+    }
+    return NULL;
+}
+
+/* Index in `open`, or its size. */
+static size_t open_index(const struct segment_paths *paths, const struct segment_device *device,
+                         int file)
+{
+    size_t i = 0;
+    while (i < ARRAY_COUNT(paths->open) &&
+           (paths->open[i].device != device || (device != NULL && paths->open[i].file != file))) {
+        i++;
+    }
+    return i;
+}
+
+static const struct segment_device *open_device(const struct segment_paths *paths, int file)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(paths->open); i++) {
+        if (paths->open[i].device != NULL && paths->open[i].file == file) {
+            return paths->open[i].device;
+        }
+    }
+    return NULL;
+}
+
+static enum status device_open_segment(struct segment_paths *paths,
+                                       const struct segment_device *device, const char *name,
+                                       int *out_file, uint64_t *out_size_bytes)
+{
+    const struct files files = posix_files_port(device->files);
+    const size_t place = open_index(paths, NULL, 0);
+    if (place == ARRAY_COUNT(paths->open)) { return STATUS_BUSY; }
+    const enum status status = files_open(files, name, FILES_READ, out_file, out_size_bytes);
+    if (status != STATUS_OK) { return status; }
+    paths->open[place].device = device;
+    paths->open[place].file = *out_file;
+    return STATUS_OK;
+}
 
 /* ------------------------------------------------------------------------------- the port */
 
 static enum status path_open(void *self, const char *name, enum files_access access, int *out_file,
                              uint64_t *out_size_bytes)
 {
-    (void)self;
+    struct segment_paths *const paths = self;
+    const char *rest;
     if (access != FILES_READ) { return STATUS_UNSUPPORTED; }
+    const struct segment_device *const device = device_of(paths, name, &rest);
+    if (device != NULL) {
+        return device_open_segment(paths, device, rest, out_file, out_size_bytes);
+    }
     int file = open(name, O_RDONLY | O_CLOEXEC | O_DIRECT);
     if (file < 0 && errno == EINVAL) { file = open(name, O_RDONLY | O_CLOEXEC); }
     if (file < 0) { return status_from_errno(errno); }
@@ -36,7 +95,10 @@ static enum status path_open(void *self, const char *name, enum files_access acc
 static enum status path_read(void *self, int file, uint64_t position, uint8_t *out,
                              size_t len_bytes)
 {
-    (void)self;
+    const struct segment_device *const device = open_device(self, file);
+    if (device != NULL) {
+        return files_read(posix_files_port(device->files), file, position, out, len_bytes);
+    }
     for (size_t done = 0; done < len_bytes;) {
         const ssize_t got = pread(file, out + done, len_bytes - done, (off_t)(position + done));
         if (got < 0 && errno == EINTR) { continue; }
@@ -49,18 +111,24 @@ static enum status path_read(void *self, int file, uint64_t position, uint8_t *o
 
 static void path_close(void *self, int file)
 {
-    (void)self;
-    close(file);
+    struct segment_paths *const paths = self;
+    const struct segment_device *const device = open_device(paths, file);
+    if (device == NULL) {
+        close(file);
+        return;
+    }
+    paths->open[open_index(paths, device, file)].device = NULL;
+    files_close(posix_files_port(device->files), file);
 }
 
-struct files segment_paths_files(void)
+struct files segment_paths_files(struct segment_paths *paths)
 {
     static const struct files_ops ops = {
         .open = path_open,
         .read = path_read,
         .close = path_close,
     };
-    const struct files files = {&ops, NULL};
+    const struct files files = {&ops, paths};
     return files;
 }
 
@@ -107,12 +175,124 @@ static enum status directory_add(struct segment_paths *paths, const char *path, 
     return status;
 }
 
+struct device_walk {
+    struct segment_paths *paths;
+    const struct segment_device *device;
+    const char *wanted; /* below the device: "", a partition, or a segment of one */
+    uint32_t partition;
+    enum status status;
+};
+
+static void on_device_segment(void *context, uint64_t number, uint64_t size_bytes)
+{
+    (void)size_bytes;
+    struct device_walk *const walk = context;
+    const size_t wanted_bytes = strlen(walk->wanted);
+    char name[LOG_NAME_BYTES];
+    char path[PATH_MAX];
+    log_segment_name(walk->partition, number, name);
+    if (strncmp(name, walk->wanted, wanted_bytes) != 0) { return; }
+    if (wanted_bytes > 0 && name[wanted_bytes] != '/' && name[wanted_bytes] != 0) { return; }
+    const int len = snprintf(path, sizeof path, "%s/%s", walk->device->path, name);
+    if (len < 0 || (size_t)len >= sizeof path) { return; }
+    if (walk->status == STATUS_OK) { walk->status = path_push(walk->paths, path); }
+}
+
+static void on_device_partition(void *context, uint32_t partition)
+{
+    struct device_walk *const walk = context;
+    walk->partition = partition;
+    const enum status status = files_list_segments(posix_files_port(walk->device->files), partition,
+                                                   on_device_segment, walk);
+    if (walk->status == STATUS_OK && status != STATUS_NOT_FOUND) { walk->status = status; }
+}
+
+/* `path` becomes one of the devices, unless it is one. */
+static enum status device_keep(struct segment_paths *paths, const char *path,
+                               const struct segment_device **out)
+{
+    for (size_t i = 0; i < paths->device_count; i++) {
+        *out = &paths->devices[i];
+        if (strcmp((*out)->path, path) == 0) { return STATUS_OK; }
+    }
+    struct segment_device *const grown =
+        realloc(paths->devices, (paths->device_count + 1) * sizeof *grown);
+    if (grown == NULL) { return STATUS_NO_MEMORY; }
+    paths->devices = grown;
+    struct segment_device device = {.path = strdup(path)};
+    if (device.path == NULL) { return STATUS_NO_MEMORY; }
+    const char *const places[] = {path};
+    const enum status status = posix_files_create(places, 1, true, &device.files);
+    if (status != STATUS_OK) {
+        free(device.path);
+        return status;
+    }
+    *out = &paths->devices[paths->device_count];
+    paths->devices[paths->device_count++] = device;
+    return STATUS_OK;
+}
+
+static enum status device_add(struct segment_paths *paths, const char *path, const char *wanted)
+{
+    char place[PATH_MAX];
+    struct device_walk walk = {.paths = paths, .wanted = wanted};
+    if (realpath(path, place) == NULL) { return status_from_errno(errno); }
+    enum status status = device_keep(paths, place, &walk.device);
+    if (status != STATUS_OK) { return status; }
+
+    const size_t count = paths->count;
+    status =
+        files_list_partitions(posix_files_port(walk.device->files), on_device_partition, &walk);
+    if (status == STATUS_OK) { status = walk.status; }
+    const bool missed = wanted[0] != 0 && paths->count == count;
+    if (missed) { errno = ENOENT; }
+    return status == STATUS_OK && missed ? STATUS_NOT_FOUND : status;
+}
+
+/* Whether `path` is a device that holds segments, or a file that holds an image of one. */
+static enum status device_look(const char *path)
+{
+    int descriptor;
+    uint64_t device_bytes;
+    struct device_superblock superblock;
+    enum status status = device_open(path, DEVICE_READ, &descriptor, &device_bytes);
+    if (status != STATUS_OK) { return status; }
+    errno = 0;
+    status = device_superblock_read(descriptor, device_bytes, &superblock, NULL);
+    const int saved = errno;
+    close(descriptor);
+    errno = saved;
+    return status;
+}
+
+/* "/dev/sdb/part-0003" is "part-0003" below "/dev/sdb". */
+static enum status path_below_device_add(struct segment_paths *paths, const char *path)
+{
+    char device[PATH_MAX];
+    struct stat facts;
+    if (strlen(path) >= sizeof device) { return STATUS_INVALID; }
+    strcpy(device, path);
+    for (char *slash; (slash = strrchr(device, '/')) != NULL && slash != device;) {
+        *slash = 0;
+        if (stat(device, &facts) != 0) { continue; }
+        if (S_ISDIR(facts.st_mode)) { break; }
+        const enum status status = device_look(device);
+        return status == STATUS_OK ? device_add(paths, device, path + (slash - device) + 1)
+                                   : status;
+    }
+    return status_from_errno(ENOENT);
+}
+
 enum status segment_paths_add(struct segment_paths *paths, const char *path)
 {
     struct stat stat_of;
-    if (stat(path, &stat_of) != 0) { return status_from_errno(errno); }
+    if (stat(path, &stat_of) != 0) {
+        return errno == ENOTDIR ? path_below_device_add(paths, path) : status_from_errno(errno);
+    }
     if (S_ISDIR(stat_of.st_mode)) { return directory_add(paths, path, true); }
-    return path_push(paths, path);
+    const enum status status = device_look(path);
+    if (status == STATUS_OK) { return device_add(paths, path, ""); }
+    return S_ISREG(stat_of.st_mode) ? path_push(paths, path) : status;
 }
 
 static int by_path(const void *left, const void *right)
@@ -129,9 +309,10 @@ void segment_paths_sort(struct segment_paths *paths)
 
 /* --------------------------------------------------------------------------- how they follow */
 
-enum status segment_paths_header(const char *path, struct segment_header *out)
+enum status segment_paths_header(struct segment_paths *paths, const char *path,
+                                 struct segment_header *out)
 {
-    const struct files files = segment_paths_files();
+    const struct files files = segment_paths_files(paths);
     int file;
     uint64_t size_bytes;
     enum status status = files_open(files, path, FILES_READ, &file, &size_bytes);
@@ -150,15 +331,17 @@ bool segment_paths_same_log(const struct segment_path *left, const struct segmen
            memcmp(left->path, right->path, left->directory_bytes) == 0;
 }
 
-uint64_t segment_paths_last_number(const struct segment_paths *paths, size_t index)
+uint64_t segment_paths_last_number(struct segment_paths *paths, size_t index)
 {
     enum { LOOK_AHEAD = 16 };
     struct segment_header header;
-    if (segment_paths_header(paths->at[index].path, &header) != STATUS_OK) { return UINT64_MAX; }
+    if (segment_paths_header(paths, paths->at[index].path, &header) != STATUS_OK) {
+        return UINT64_MAX;
+    }
     const struct log_id nonce = header.nonce;
     for (size_t i = index + 1; i < paths->count && i <= index + LOOK_AHEAD; i++) {
         if (!segment_paths_same_log(&paths->at[i], &paths->at[index])) { break; }
-        if (segment_paths_header(paths->at[i].path, &header) != STATUS_OK) { continue; }
+        if (segment_paths_header(paths, paths->at[i].path, &header) != STATUS_OK) { continue; }
         if (log_id_equal(header.predecessor_nonce, nonce)) {
             return header.predecessor_commit_number;
         }
@@ -169,6 +352,11 @@ uint64_t segment_paths_last_number(const struct segment_paths *paths, size_t ind
 void segment_paths_free(struct segment_paths *paths)
 {
     for (size_t i = 0; i < paths->count; i++) { free(paths->at[i].path); }
+    for (size_t i = 0; i < paths->device_count; i++) {
+        posix_files_destroy(paths->devices[i].files);
+        free(paths->devices[i].path);
+    }
+    free(paths->devices);
     free(paths->at);
     *paths = (struct segment_paths){0};
 }

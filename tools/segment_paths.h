@@ -1,7 +1,10 @@
 /* segment_paths.h - segments named on a command line, opened where they lie.
  *
- * Owns     The list. Its files port opens full paths for reading, by O_DIRECT where the file system
- *          has it (a copy on a tmpfs does not, and no writer to disturb either); nothing else. */
+ * Owns     The list, and the devices among it. Its files port opens full paths for reading, by
+ *          O_DIRECT where the file system has it (a copy on a tmpfs does not, and no writer to
+ *          disturb either); nothing else. Below a raw device (or an image of one) the names go on
+ *          as in a directory: "/dev/nvme1n1/part-0003/0000000000000017.segment".
+ * Threads  One. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,26 +23,41 @@ struct segment_path {
     size_t directory_bytes; /* of the path: segments of one log lie in one directory */
 };
 
+struct segment_device {
+    char *path;
+    struct posix_files *files;
+};
+
+struct segment_device_file {
+    const struct segment_device *device; /* NULL: none */
+    int file;
+};
+
 struct segment_paths {
     struct segment_path *at; /* by directory, then number */
     size_t count;
     size_t capacity;
+    struct segment_device *devices;
+    size_t device_count;
+    struct segment_device_file open[4]; /* the tools have one open, and look at the next one */
 };
 
-/* Adds the segment, or all below a partition's directory or a storage path. errno says why not. */
+/* Adds the segment, or all below a partition's directory or a storage path. errno says why not;
+ * STATUS_NOT_FOUND with errno 0: a device that is not initialised. */
 MUST_CHECK enum status segment_paths_add(struct segment_paths *paths, const char *path);
 void segment_paths_sort(struct segment_paths *paths);
 void segment_paths_free(struct segment_paths *paths);
 
-struct files segment_paths_files(void);
+struct files segment_paths_files(struct segment_paths *paths);
 
 /* STATUS_NOT_FOUND: prepared, never opened; or as files_open and segment_scan_create. */
-MUST_CHECK enum status segment_paths_header(const char *path, struct segment_header *out);
+MUST_CHECK enum status segment_paths_header(struct segment_paths *paths, const char *path,
+                                            struct segment_header *out);
 
 bool segment_paths_same_log(const struct segment_path *left, const struct segment_path *right);
 
 /* The commit that a later segment of the same log continues: those above it in the segment at
  * `index` were abandoned. UINT64_MAX: none does. */
-uint64_t segment_paths_last_number(const struct segment_paths *paths, size_t index);
+uint64_t segment_paths_last_number(struct segment_paths *paths, size_t index);
 
 END_C_DECLS

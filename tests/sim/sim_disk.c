@@ -152,8 +152,10 @@ static enum status sim_submit(void *self, const struct disk_write *write)
     assert(write->file >= 0 && write->file < FILES_MAX);
     struct sim_file *const file = disk->handles[write->file];
     assert(file != NULL);
-    assert(write->position <= file->size_bytes);
-    assert(write->bytes.len_bytes <= file->size_bytes - write->position);
+    assert(write->position >= SIM_DISK_FILE_BEGIN);
+    const uint64_t position = write->position - SIM_DISK_FILE_BEGIN;
+    assert(position <= file->size_bytes);
+    assert(write->bytes.len_bytes <= file->size_bytes - position);
 
     const size_t depth = disk->options.depth == 0 ? FLIGHTS_MAX : disk->options.depth;
     if (queue->flight_count >= depth) { return STATUS_BUSY; }
@@ -173,7 +175,7 @@ static enum status sim_submit(void *self, const struct disk_write *write)
     disk->flights[disk->flight_count++] = (struct sim_flight){
         .file = file,
         .handle = write->file,
-        .position = write->position,
+        .position = position,
         .source = write->bytes,
         .copy = copy,
         .tag = write->tag,
@@ -459,6 +461,13 @@ static void sim_close(void *self, int handle)
     disk->handles[handle] = NULL;
 }
 
+static uint64_t sim_begin(void *self, int handle)
+{
+    const struct sim_disk *const disk = self;
+    assert(disk->handles[handle] != NULL);
+    return SIM_DISK_FILE_BEGIN;
+}
+
 static const struct files_ops sim_files_ops = {
     .list_partitions = sim_list_partitions,
     .list_segments = sim_list_segments,
@@ -469,6 +478,7 @@ static const struct files_ops sim_files_ops = {
     .remove = sim_remove,
     .close = sim_close,
     .space = sim_space,
+    .begin = sim_begin,
 };
 
 /* ----------------------------------------------------------------------------------- life cycle */

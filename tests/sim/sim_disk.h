@@ -21,7 +21,12 @@
 
 BEGIN_C_DECLS
 
-enum { SIM_DISK_QUEUES_MAX = 16 };
+enum {
+    SIM_DISK_QUEUES_MAX = 16,
+    /* Where byte 0 of every file lies for the disk port's writes (files_begin), as on a raw device:
+     * who forgets to add it meets an assert. */
+    SIM_DISK_FILE_BEGIN = 1 << 20,
+};
 
 struct sim_disk; /* opaque */
 

@@ -31,7 +31,7 @@ class SimDisk : public testing::Test {
     void Submit(uint64_t tag)
     {
         const struct disk_write write = {bytes_of(&blocks_.bytes[tag * 4096], 4096), file_,
-                                         tag * 4096, tag};
+                                         SIM_DISK_FILE_BEGIN + tag * 4096, tag};
         ASSERT_EQ(disk_submit(sim_disk_port(disk_), &write), STATUS_OK);
     }
     std::vector<struct disk_completion> Reap(int times)
@@ -166,7 +166,8 @@ TEST_F(SimDisk, CompletesInVirtualTimeAndSaysWhen)
 
 TEST_F(SimDisk, GivesEachQueueItsOwnCompletions)
 {
-    const struct disk_write write = {bytes_of(&blocks_.bytes[0], 4096), file_, 0, /*tag=*/9};
+    const struct disk_write write = {bytes_of(&blocks_.bytes[0], 4096), file_, SIM_DISK_FILE_BEGIN,
+                                     /*tag=*/9};
     ASSERT_EQ(disk_submit(sim_disk_queue(disk_, 3), &write), STATUS_OK);
     Submit(1);
 

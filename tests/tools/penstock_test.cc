@@ -56,6 +56,7 @@ TEST_P(EveryCommand, HelpsAndRefusesUnknownOptions)
 }
 
 INSTANTIATE_TEST_SUITE_P(Names, EveryCommand,
-                         testing::Values("audit", "check", "ledger", "log", "send", "status"));
+                         testing::Values("audit", "check", "ledger", "log", "send", "status",
+                                         "storage"));
 
 } // namespace
