@@ -100,6 +100,7 @@ void log_verify_forget(struct log_verify *verify)
     memset(&verify->log_id, 0, sizeof verify->log_id);
     verify->seen_count = 0;
     verify->wall_ms = 0;
+    verify->last_number = 0;
     lane_resume_set_deinit(&verify->lane_set);
     verify->lane_set = (struct lane_resume_set){0};
     record_digest_deinit(&verify->digest);
@@ -125,6 +126,9 @@ static void take_commit(struct pass *pass, const struct scanned_commit *commit)
     pass->out->commits++;
     pass->next_number = commit->header.number + 1;
     pass->footer_last = (commit->header.flags & COMMIT_FLAG_FOOTER) != 0;
+    pass->verify->last_number = commit->header.number;
+    pass->verify->last_crc32c = commit->header.crc32c;
+    pass->verify->last_nonce = commit->header.nonce;
     pass_take_commit(pass, commit);
     pass->out->tail_position = segment_scan_position(pass->scan);
     progress(pass, pass->out->tail_position);
@@ -324,6 +328,13 @@ static void check_predecessor(struct pass *pass)
                  header->predecessor_commit_number);
         lose_all(pass);
         tell(pass, LOG_DAMAGE_CHAIN, LOG_EFFECT_UNKNOWN, 0, LOG_BLOCK_BYTES, verify->what);
+    }
+    if (!segment_scan_header_is_rebuilt(pass->scan) && verify->last_number > 0 &&
+        log_id_equal(verify->last_nonce, nonce) &&
+        verify->last_number == header->predecessor_commit_number &&
+        verify->last_crc32c != header->predecessor_commit_crc32c) {
+        tell(pass, LOG_DAMAGE_CHAIN, LOG_EFFECT_UNKNOWN, 0, LOG_BLOCK_BYTES,
+             "it continues another commit than the one that stands before it");
     }
     verify->seen[verify->seen_count++ % LOG_VERIFY_SEEN_MAX] = header->nonce;
 }

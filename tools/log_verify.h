@@ -96,7 +96,10 @@ struct log_verify {
     struct log_id log_id;                    /* all zero: none yet */
     struct log_id seen[LOG_VERIFY_SEEN_MAX]; /* nonces of its segments, the last ones */
     uint64_t seen_count;
-    int64_t wall_ms; /* of its last commit */
+    int64_t wall_ms; /* of its last commit, as the next ones */
+    uint64_t last_number;
+    uint32_t last_crc32c;
+    struct log_id last_nonce;
     struct lane_resume_set lane_set;
     struct record_digest digest;
     char what[LOG_VERIFY_WHAT_BYTES]; /* a text with a number in it */

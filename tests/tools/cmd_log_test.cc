@@ -156,7 +156,7 @@ TEST_F(CmdLog, ShowsLanesWithTheirFatesAndPlaces)
     log_.Lanes({PlacedLane(log_.NextOffset(0))}).Commit({{0, 2}});
     Save(1);
 
-    ASSERT_EQ(Run({"inspect", storage_.path()}), 0) << output_;
+    ASSERT_EQ(Run({"inspect", "--entries", storage_.path()}), 0) << output_;
     EXPECT_NE(output_.find("lane 1f000000000000000000000000000000/7: home 0, epoch 4, "
                            "confirmed 0, last 9\n"
                            "      sequences 8..8 stored, topic 0 from offset 7\n"
@@ -309,7 +309,7 @@ TEST_F(CmdLog, PrintsTopicsByName)
 {
     Save(1);
 
-    EXPECT_EQ(Run({"inspect", storage_ / "part-0000"}), 0);
+    EXPECT_EQ(Run({"inspect", "--entries", storage_ / "part-0000"}), 0);
     EXPECT_NE(output_.find("topic 1 is payments"), std::string::npos) << output_;
     EXPECT_NE(output_.find("topic 0: offsets 3..6"), std::string::npos) << output_;
 }
