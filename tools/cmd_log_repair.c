@@ -18,6 +18,8 @@
 #include "tools/log_repair.h"
 #include "tools/log_verify.h"
 
+enum { SIDE_FILES_TRIED = 100 }; /* of one second */
+
 struct repair_options {
     const char *config_path;
     const char *undo; /* a side file */
@@ -126,19 +128,26 @@ static bool confirm(const struct repair_options *options, size_t steps)
 
 /* --------------------------------------------------------------------------------------- doing */
 
-static void side_file_name(const struct repair_options *options, const struct log_place *place,
-                           char out[PATH_MAX])
+/* A new file: the one that was asked for, or one beside the partition's directory. */
+static enum status side_file_create(const struct repair_options *options,
+                                    const struct log_place *place, char out[PATH_MAX],
+                                    struct log_cuts **cuts)
 {
     const time_t now = time(NULL);
     struct tm parts;
     char stamp[32];
     if (options->save != NULL) {
         snprintf(out, PATH_MAX, "%s", options->save);
-        return;
+        return log_cuts_create(out, cuts);
     }
     gmtime_r(&now, &parts);
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &parts);
-    snprintf(out, PATH_MAX, "%s.repair-%s-%d.ndjson", place->directory->path, stamp, (int)getpid());
+    enum status status = STATUS_EXISTS;
+    for (int i = 1; status == STATUS_EXISTS && i <= SIDE_FILES_TRIED; i++) {
+        snprintf(out, PATH_MAX, "%s.repair-%s-%d.ndjson", place->directory->path, stamp, i);
+        status = log_cuts_create(out, cuts);
+    }
+    return status;
 }
 
 static void on_damage(void *context, const struct log_damage *damage)
@@ -192,8 +201,7 @@ static int plan_execute(const struct repair_options *options, const struct repai
 {
     char side_file[PATH_MAX];
     struct log_cuts *cuts = NULL;
-    side_file_name(options, plan->place, side_file);
-    enum status status = log_cuts_create(side_file, &cuts);
+    enum status status = side_file_create(options, plan->place, side_file, &cuts);
     if (status == STATUS_OK) {
         repair_plan_keep(plan, cuts);
         status = log_cuts_commit(cuts);

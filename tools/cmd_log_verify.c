@@ -95,20 +95,31 @@ static void findings_free(struct findings *findings)
     *findings = (struct findings){0};
 }
 
-/* Rot stays where it is; what a writer was at work on does not. */
+static bool found_again(const struct log_damage *damage, const struct findings *second)
+{
+    for (size_t i = 0; i < second->damage_count; i++) {
+        const struct log_damage *const other = &second->damages[i];
+        if (other->begin == damage->begin && other->kind == damage->kind) { return true; }
+    }
+    return false;
+}
+
+/* Rot stays where it is; what a writer was at work on does not. Offsets that are not there come
+ * behind the commit that held them. */
 static void findings_keep_common(struct findings *first, const struct findings *second)
 {
     size_t kept = 0;
+    bool lost_any = false;
     for (size_t i = 0; i < first->damage_count; i++) {
-        bool again = false;
-        for (size_t j = 0; j < second->damage_count; j++) {
-            again = again || (first->damages[i].begin == second->damages[j].begin &&
-                              first->damages[i].kind == second->damages[j].kind);
-        }
-        if (again) {
-            first->damages[kept++] = first->damages[i];
+        struct log_damage *const damage = &first->damages[i];
+        const bool again = damage->torn && found_again(damage, second);
+        const bool follows =
+            damage->kind == LOG_DAMAGE_OFFSETS && damage->effect == LOG_EFFECT_LOST;
+        lost_any = lost_any || again;
+        if (again || (!damage->torn && (!follows || lost_any))) {
+            first->damages[kept++] = *damage;
         } else {
-            damage_free(&first->damages[i]);
+            damage_free(damage);
         }
     }
     first->damage_count = kept;
@@ -256,6 +267,8 @@ static enum status verify_apart(struct verifier *verifier, const char *path,
                                 struct log_verified *verified)
 {
     struct log_verify *const alone = allocate_zeroed(1, sizeof *alone);
+    alone->durable_number = verifier->verify.durable_number;
+    alone->durable_nonce = verifier->verify.durable_nonce;
     alone->files = verifier->verify.files;
     alone->on_damage = on_damage;
     alone->on_note = on_note;

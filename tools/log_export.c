@@ -244,6 +244,11 @@ static void export_by_scan(struct pass *pass)
         result = segment_scan_next(pass->scan, &commit);
     }
     const uint64_t last = pass->segment->last_number;
+    struct segment_trailer trailer;
+    if (segment_scan_trailer(pass->scan, &trailer) == STATUS_OK && trailer.footer_number == last &&
+        number + 1 == last) {
+        return; /* the footer alone is lost, and it holds no record */
+    }
     if (!export->stopped && last != UINT64_MAX && number < last) {
         memset(export->lost, 1, sizeof export->lost);
         lose(pass, segment_scan_position(pass->scan), pass->size_bytes,

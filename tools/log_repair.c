@@ -136,8 +136,51 @@ static bool id_is_none(struct log_id id)
     return log_id_equal(id, none);
 }
 
-/* What the segment below says of a header: who it continues, and in which epoch. False: it cannot
- * be known. */
+/* Whether the segment holds exactly that commit: then, and only then, can another continue it. */
+static bool commit_stands(const struct repair_plan *plan, size_t index, uint64_t number,
+                          uint32_t crc)
+{
+    struct scanned_commit commit;
+    int file;
+    struct segment_scan *scan;
+    bool found = false;
+    if (scan_open(plan, index, &file, &scan) != STATUS_OK) { return false; }
+    for (enum scan_result result = segment_scan_next(scan, &commit);
+         result != SCAN_END && !found;) {
+        const bool known = result == SCAN_COMMIT || commit.directory_holds;
+        found = known && commit.header.number == number && commit.header.crc32c == crc;
+        result = known ? segment_scan_next(scan, &commit) : segment_scan_resync(scan, &commit);
+    }
+    scan_close(plan, file, scan);
+    return found;
+}
+
+/* The neighbours of a segment whose first commit holds: it continues the one below, in the epoch
+ * that both have. False: they differ, and a footer has to say. */
+static bool header_from_neighbours(const struct repair_plan *plan, size_t below, size_t above,
+                                   struct segment_header *header)
+{
+    const struct log_chain *const chain = &plan->place->chain;
+    if (below == chain->count || above == chain->count) { return false; }
+    const struct chain_segment *const from = &chain->segments[below];
+    const struct chain_segment *const next = &chain->segments[above];
+    if (from->header_status != STATUS_OK || next->header_status != STATUS_OK) { return false; }
+    if (from->header.leader_epoch != next->header.leader_epoch) { return false; }
+    if (!commit_stands(plan, below, header->predecessor_commit_number,
+                       header->predecessor_commit_crc32c)) {
+        return false;
+    }
+    header->cluster_id = from->header.cluster_id;
+    header->predecessor_nonce = from->header.nonce;
+    header->leader_epoch = from->header.leader_epoch;
+    header->tail_records_max = header->incarnation == from->header.incarnation
+                                   ? from->header.tail_records_max
+                                   : 0; /* then recovery takes the most that can be */
+    return true;
+}
+
+/* What the footer of the segment below says of a header: who it continues, and in which epoch.
+ * False: it cannot be known. */
 static bool header_from_below(const struct repair_plan *plan, size_t below,
                               struct segment_header *header)
 {
@@ -201,7 +244,9 @@ static enum status header_mend(struct repair_plan *plan, size_t index)
     const size_t below = log_chain_below(chain, index);
     header.partition = plan->place->partition;
     header.number = chain->segments[index].number;
-    const bool known = below < chain->count && header_from_below(plan, below, &header);
+    const bool known =
+        header_from_neighbours(plan, below, log_chain_above(chain, index), &header) ||
+        (below < chain->count && header_from_below(plan, below, &header));
     if (known && header.predecessor_commit_number == number &&
         header.predecessor_commit_crc32c == crc && above_agrees(chain, index, &header)) {
         return header_step(plan, index, &header,
@@ -621,16 +666,20 @@ static bool step_brings_back(const struct repair_plan *plan, size_t below, size_
     return false;
 }
 
-static void advise_missing(struct repair_plan *plan, size_t index, const char *path)
+static void advise_missing(struct repair_plan *plan, size_t index)
 {
     const struct log_chain *const chain = &plan->place->chain;
     const struct chain_segment *const segment = &chain->segments[index];
-    if (step_brings_back(plan, log_chain_below(chain, index), index)) { return; }
-    if (!segment->predecessor_missing || log_chain_below(chain, index) == chain->count) { return; }
+    const size_t below = log_chain_below(chain, index);
+    if (segment->status != STATUS_OK || !segment->in_chain) { return; }
+    if (!segment->predecessor_missing || below == chain->count) { return; }
+    if (step_brings_back(plan, below, index)) { return; }
+    char *const path = log_place_path(plan->place, index);
     advise(plan, path,
            "the segment before it, which held commit %" PRIu64
            ", is missing: put its file back from a copy, under its own name",
            segment->header.predecessor_commit_number);
+    free(path);
 }
 
 /* A segment of the log that another one continues. */
@@ -659,7 +708,6 @@ static enum status segment_mend(struct repair_plan *plan, size_t index)
     enum status status = STATUS_OK;
     switch (segment->status) {
     case STATUS_OK:
-        if (segment->in_chain) { advise_missing(plan, index, path); }
         if (segment->in_chain && segment->header_status != STATUS_OK) {
             status = header_mend(plan, index);
         }
@@ -689,6 +737,9 @@ enum status repair_plan_make(const struct log_place *place, struct repair_plan *
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < place->chain.count; i++) {
         if (place->chosen[i]) { status = segment_mend(out, i); }
+    }
+    for (size_t i = 0; status == STATUS_OK && i < place->chain.count; i++) {
+        if (place->chosen[i]) { advise_missing(out, i); }
     }
     if (status == STATUS_OK) { foreign_mend(out); }
     if (status != STATUS_OK) { repair_plan_free(out); }

@@ -42,20 +42,33 @@ const char *log_segment_state_text(enum log_segment_state state)
 
 /* --------------------------------------------------------------------------------- what is told */
 
-void pass_tell(struct pass *pass, const struct log_damage *damage)
+/* Names are known by now, also where the damage came before their declaration. */
+void pass_tell(struct pass *pass, const struct log_damage *found)
 {
+    struct log_damage damage = *found;
+    if (damage.has_offsets && damage.topic >= 0 && damage.topic < LOG_TOPICS_MAX) {
+        const char *const name = pass->verify->names[damage.topic];
+        damage.topic_name = name[0] != '\0' ? name : NULL;
+    }
     pass->out->damages++;
     pass->damaged = true;
-    pass->last_begin = damage->begin;
-    pass->last_end = damage->end;
-    pass->verify->on_damage(pass->verify->context, damage);
+    pass->last_begin = damage.begin;
+    pass->last_end = damage.end;
+    pass->verify->on_damage(pass->verify->context, &damage);
 }
 
 static void tell(struct pass *pass, enum log_damage_kind kind, enum log_effect effect,
                  uint64_t begin, uint64_t end, const char *what)
 {
     const struct log_damage damage = {
-        .begin = begin, .end = end, .what = what, .kind = kind, .effect = effect};
+        .begin = begin,
+        .end = end,
+        .what = what,
+        .kind = kind,
+        .effect = effect,
+        .torn = kind == LOG_DAMAGE_HEADER || kind == LOG_DAMAGE_TRAILER ||
+                kind == LOG_DAMAGE_UNREADABLE,
+    };
     pass_tell(pass, &damage);
 }
 
@@ -141,7 +154,7 @@ static void take_damaged(struct pass *pass, const struct scanned_commit *commit)
         const struct entry entry = entry_decode(commit->bytes, i);
         struct bytes bytes;
         if (entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK) { continue; }
-        const struct log_damage damage = pass_entry_damage(pass, commit, &entry);
+        const struct log_damage damage = pass_entry_damage(commit, &entry);
         pass_pend(pass, commit->header.number, &damage);
     }
     take_commit(pass, commit);
@@ -164,6 +177,7 @@ static void pend_unnamed(struct pass *pass, bool unreadable, uint64_t begin, uin
     struct segment_trailer trailer;
     struct log_damage damage = {.begin = begin,
                                 .end = end,
+                                .torn = true,
                                 .what = unreadable ? "the disk does not answer"
                                                    : "no commit where one has to be",
                                 .kind = unreadable ? LOG_DAMAGE_UNREADABLE : LOG_DAMAGE_COMMIT};
@@ -413,7 +427,10 @@ static void load_footer(struct pass *pass)
     if (pass->footer_bytes == NULL) { return; } /* less is named, nothing is missed */
     memcpy(pass->footer_bytes, commit.bytes.at, commit.bytes.len_bytes);
     const struct bytes copy = bytes_of(pass->footer_bytes, commit.bytes.len_bytes);
-    if (segment_footer_open(copy, &commit.header, &pass->footer) == STATUS_OK) { return; }
+    if (segment_footer_open(copy, &commit.header, &pass->footer) == STATUS_OK) {
+        pass_take_names(pass, pass->footer.topics);
+        return;
+    }
     free(pass->footer_bytes);
     pass->footer_bytes = NULL;
 }
@@ -442,8 +459,8 @@ static void check_frame(struct pass *pass)
 
 static void check_segment(struct pass *pass, const char *path)
 {
-    load_footer(pass);
     check_frame(pass);
+    load_footer(pass);
     check_frame_padding(pass);
     check_place(pass, path);
     walk(pass);

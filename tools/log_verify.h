@@ -53,6 +53,7 @@ struct log_damage {
     const char *what;
     enum log_damage_kind kind;
     enum log_effect effect;
+    bool torn; /* bytes do not match: what a writer is at work on looks the same */
     bool has_offsets;
     int32_t topic; /* with has_offsets */
     const char *topic_name;

@@ -39,35 +39,29 @@ static void tell_commit(struct pass *pass, const struct scanned_commit *commit,
 
 static bool topic_is_ours(int32_t topic) { return topic >= 0 && topic < LOG_TOPICS_MAX; }
 
-static const char *topic_name(const struct pass *pass, int32_t topic)
-{
-    if (!topic_is_ours(topic) || pass->verify->names[topic][0] == '\0') { return NULL; }
-    return pass->verify->names[topic];
-}
-
-static void name_records(const struct pass *pass, struct log_damage *damage, int32_t topic,
-                         uint64_t base_offset, uint32_t record_count)
+/* pass_tell adds the topic's name. */
+static void name_records(struct log_damage *damage, int32_t topic, uint64_t base_offset,
+                         uint32_t record_count)
 {
     if (record_count == 0) { return; }
     damage->has_offsets = true;
     damage->topic = topic;
-    damage->topic_name = topic_name(pass, topic);
     damage->first_offset = base_offset;
     damage->last_offset = base_offset + record_count - 1;
 }
 
-struct log_damage pass_entry_damage(const struct pass *pass, const struct scanned_commit *commit,
-                                    const struct entry *entry)
+struct log_damage pass_entry_damage(const struct scanned_commit *commit, const struct entry *entry)
 {
     const uint64_t begin = commit->position + entry->position;
     struct log_damage damage =
         damage_of(LOG_DAMAGE_OTHER, begin, begin + entry->length_bytes, "entry checksum");
+    damage.torn = true;
     switch (entry->type) {
     case ENTRY_RECORDS:
         damage.kind = LOG_DAMAGE_RECORDS;
         damage.effect = LOG_EFFECT_LOST;
         damage.what = "batch does not match its checksum";
-        name_records(pass, &damage, entry->topic, entry->base_offset, entry->record_count);
+        name_records(&damage, entry->topic, entry->base_offset, entry->record_count);
         break;
     case ENTRY_TOPICS:
         damage.kind = LOG_DAMAGE_TOPICS;
@@ -94,10 +88,10 @@ static void check_offsets(struct pass *pass, int32_t topic, uint64_t base_offset
     const uint64_t next = verify->next_offsets[topic];
     if (base_offset < next) {
         struct log_damage damage = damage_of(LOG_DAMAGE_OFFSETS, begin, end, "offsets go back");
-        name_records(pass, &damage, topic, base_offset, record_count);
+        name_records(&damage, topic, base_offset, record_count);
         pass_tell(pass, &damage);
     } else if (base_offset > next && verify->offsets_known[topic]) {
-        const char *const name = topic_name(pass, topic);
+        const char *const name = verify->names[topic];
         snprintf(verify->what, sizeof verify->what,
                  "topic %.64s has no offsets %" PRIu64 "..%" PRIu64, name != NULL ? name : "?",
                  next, base_offset - 1);
@@ -107,7 +101,6 @@ static void check_offsets(struct pass *pass, int32_t topic, uint64_t base_offset
             damage.effect = LOG_EFFECT_LOST;
             damage.has_offsets = true;
             damage.topic = topic;
-            damage.topic_name = name;
             damage.first_offset = next;
             damage.last_offset = base_offset - 1;
             pass_tell(pass, &damage);
@@ -155,8 +148,9 @@ static void check_records(struct pass *pass, const struct scanned_commit *commit
     if (entry_bytes(commit->bytes, entry, &batch) != STATUS_OK) { return; } /* told as that */
     const char *const fault = stored_batch_fault(batch, entry->base_offset, entry->record_count);
     if (fault == NULL) { return; }
-    struct log_damage damage = pass_entry_damage(pass, commit, entry);
+    struct log_damage damage = pass_entry_damage(commit, entry);
     damage.what = fault;
+    damage.torn = false;
     /* serve checks the entry's checksum, which holds: such a batch goes out as it is. */
     damage.effect = LOG_EFFECT_UNKNOWN;
     pass_tell(pass, &damage);
@@ -169,6 +163,14 @@ static void take_name(struct log_verify *verify, const struct topic_declaration 
     char *const name = verify->names[topic->topic];
     memcpy(name, topic->name.at, topic->name.len_bytes);
     name[topic->name.len_bytes] = '\0';
+}
+
+void pass_take_names(struct pass *pass, struct bytes declarations)
+{
+    struct topic_declaration topic;
+    while (topic_declaration_decode(&declarations, &topic) == STATUS_OK) {
+        if (pass->verify->names[topic.topic][0] == '\0') { take_name(pass->verify, &topic); }
+    }
 }
 
 /* The first declarations of a segment say where each topic stands; a footer's, where it ended. */
@@ -287,7 +289,7 @@ bool pass_check_unnamed(struct pass *pass, uint64_t begin, uint64_t end)
             damage_of(LOG_DAMAGE_RECORDS, line.position, line.position + line.length_bytes,
                       "batch does not match its checksum");
         damage.effect = LOG_EFFECT_LOST;
-        name_records(pass, &damage, line.topic, line.base_offset, line.record_count);
+        name_records(&damage, line.topic, line.base_offset, line.record_count);
         pass_tell(pass, &damage);
     }
     return true;

@@ -50,9 +50,11 @@ void pass_pend(struct pass *pass, uint64_t number, const struct log_damage *dama
 /* A commit whose directory holds; of a damaged one the entries that do. */
 void pass_take_commit(struct pass *pass, const struct scanned_commit *commit);
 
+/* Of topics that have none yet. */
+void pass_take_names(struct pass *pass, struct bytes declarations);
+
 /* The damage that an entry is whose bytes do not match: its place, and what it held. */
-struct log_damage pass_entry_damage(const struct pass *pass, const struct scanned_commit *commit,
-                                    const struct entry *entry);
+struct log_damage pass_entry_damage(const struct scanned_commit *commit, const struct entry *entry);
 
 /* Of commits that cannot be read between begin and end, a footer's index may name the batches: each
  * is checked, and told when it does not hold. False: nothing names them. */
