@@ -337,19 +337,22 @@ static void commit_print(const struct inspecting *inspecting, const struct scann
     }
 }
 
+/* Declarations may stand behind the records that they name. */
 static void commit_sum(struct inspecting *inspecting, const struct scanned_commit *commit)
 {
     inspecting->commit_count++;
     for (uint32_t i = 0; i < commit->header.entry_count; i++) {
         const struct entry entry = entry_decode(commit->bytes, i);
         struct bytes bytes;
-        if (entry.type == ENTRY_RECORDS) {
-            topic_add(inspecting, entry.topic, entry.base_offset, entry.record_count,
-                      entry.length_bytes);
-        } else if (entry.type == ENTRY_TOPICS &&
-                   entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK) {
+        if (entry.type == ENTRY_TOPICS && entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK) {
             topics_declare(inspecting, bytes);
         }
+    }
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        topic_add(inspecting, entry.topic, entry.base_offset, entry.record_count,
+                  entry.length_bytes);
     }
 }
 

@@ -180,14 +180,26 @@ static bool export_by_footer(struct pass *pass)
 
 /* --------------------------------------------------------------------------------- by scanning */
 
+/* Declarations may stand behind the records that they name. */
+static void commit_take_topics(struct pass *pass, const struct scanned_commit *commit)
+{
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        struct bytes bytes;
+        if (entry.type == ENTRY_TOPICS && entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK) {
+            topics_take(pass->export, bytes);
+        }
+    }
+}
+
 static void commit_export(struct pass *pass, const struct scanned_commit *commit)
 {
     struct log_export *const export = pass->export;
+    commit_take_topics(pass, commit);
     for (uint32_t i = 0; i < commit->header.entry_count && !export->stopped; i++) {
         const struct entry entry = entry_decode(commit->bytes, i);
         struct bytes bytes;
         const bool holds = entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK;
-        if (entry.type == ENTRY_TOPICS && holds) { topics_take(export, bytes); }
         if (entry.type != ENTRY_RECORDS) { continue; }
         const struct index_entry batch = {
             .topic = entry.topic,

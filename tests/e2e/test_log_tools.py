@@ -54,7 +54,7 @@ class Export(SendTest):
     def mixed(self):
         return [record(b"plain"), record(EVERY_BYTE, key=EVERY_BYTE), record(b"", key=b""), record(None, key=b"tombstone"),
                 record(b"headers", headers=[("a", b"1"), ("a", EVERY_BYTE), ("null", None), ("\u20ac", b"")]),
-                record(b"early", timestamp=1), record(b"x" * 200000, key=b"large")] + [
+                record(b"early", timestamp=1), record(b"x" * 100000, key=b"large")] + [
                     record(b"%d" % i, key=b"k%d" % (i % 7)) for i in range(500)]
 
     def test_what_is_exported_and_sent_again_is_the_same_to_the_byte(self):
@@ -100,8 +100,8 @@ class Export(SendTest):
 class Repair(SendTest):
     def stopped(self):
         """A node that is down, with a few sealed segments."""
-        node = self.appliance(storage={"segment": "4MiB"}).start()
-        self.lines = [(b"line %d " % i).ljust(LINE_BYTES, b"=") for i in range(16000)]
+        node = self.appliance(storage={"segment": "8MiB"}).start()
+        self.lines = [(b"line %d " % i).ljust(LINE_BYTES, b"=") for i in range(30000)]
         sending.send_lines(self.lines, LINES_PORT, rate=10000, node=node)
         node.settled_ledger()
         self.assertEqual(node.stop("ingest"), 0)
@@ -148,6 +148,7 @@ class Repair(SendTest):
         self.assertEqual(consuming.entries("events"), list(enumerate(self.lines)))
         sending.send_lines([b"after the repair"], LINES_PORT)
         self.assert_balanced(node.settled_ledger())
+        consuming.wait_for_end("events", len(self.lines) + 1)
         self.assertEqual(consuming.entries("events", offset=len(self.lines)), [(len(self.lines), b"after the repair")])
 
     def test_an_undone_repair_leaves_every_byte_as_it_was(self):
