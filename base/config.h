@@ -32,6 +32,12 @@ enum config_syslog_value {
     CONFIG_SYSLOG_PARSED,
 };
 
+enum config_durability {
+    CONFIG_DURABILITY_AUTO, /* as the disks want it: dataplane/write_method.h */
+    CONFIG_DURABILITY_DSYNC,
+    CONFIG_DURABILITY_FDATASYNC,
+};
+
 enum {
     CONFIG_WORKERS_MAX = 64,
     CONFIG_PORTS_MAX = 16,
@@ -107,6 +113,7 @@ struct config {
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;
         uint32_t commits_in_flight;
+        enum config_durability durability;
         uint64_t ring_bytes;    /* commit ring of one worker */
         uint64_t retain_bytes;  /* of the node; 0: no limit */
         uint64_t retain_age_ns; /* 0: no limit */

@@ -50,6 +50,13 @@ static const char *const protocol_choices[] = {
     [CONFIG_PROTOCOL_NATIVE + 1] = NULL,
 };
 
+static const char *const durability_choices[] = {
+    [CONFIG_DURABILITY_AUTO] = "auto",
+    [CONFIG_DURABILITY_DSYNC] = "dsync",
+    [CONFIG_DURABILITY_FDATASYNC] = "fdatasync",
+    [CONFIG_DURABILITY_FDATASYNC + 1] = NULL,
+};
+
 static const char *const syslog_value_choices[] = {
     [CONFIG_SYSLOG_RAW] = "raw",
     [CONFIG_SYSLOG_PARSED] = "parsed",
@@ -162,6 +169,13 @@ static const struct config_key keys[] = {
       "Commits of one worker that are being written at the same time, at most."},
      IN_CONFIG(storage.commits_in_flight),
      config_read_integer32},
+    {{"storage.durability", "auto, dsync or fdatasync", "", "", "auto",
+      "How a write becomes durable. `dsync`: by itself. `fdatasync`: by a flush behind it, which "
+      "runs beside the worker's core. `auto`: `dsync` where every disk has FUA or no volatile "
+      "write cache, else `fdatasync`."},
+     IN_CONFIG(storage.durability),
+     config_read_choice,
+     .choices = durability_choices},
     {{"storage.ring", "size", "1MiB", "64GiB", "64MiB",
       "Memory for the newest commits of one worker, which consumers at the tail are served from; "
       "whole 4 KiB blocks, at least `commit.in_flight` + 2 commits."},

@@ -17,6 +17,7 @@
 #include "dataplane/runtime.h"
 #include "dataplane/seat.h"
 #include "dataplane/steward.h"
+#include "dataplane/write_method.h"
 #include "storage/retention.h"
 #include "storage/segment_supply.h"
 #include "storage/uring_disk.h"
@@ -47,6 +48,7 @@ struct appliance {
     int doorbell;
     struct mapped_file ring_file;
     struct commit_ring_header *ring;
+    enum uring_disk_method write_method;
     struct uring_disk *disk;
     bool disk_is_adopted;
     enum status adoption;
@@ -116,10 +118,12 @@ static enum status create_disk(struct appliance *appliance)
                             config->storage.ring_bytes, &appliance->ring_file, &appliance->ring);
     if (status != STATUS_OK) { return status; }
 
+    appliance->write_method = write_method_choose(config);
     const struct uring_disk_options disk = {
         .depth = config->storage.commits_in_flight + 8,
         .memory = bytes_of(commit_ring_data(appliance->ring), appliance->ring->capacity_bytes),
         .doorbell = appliance->doorbell,
+        .method = appliance->write_method,
     };
     return uring_disk_create(&disk, &appliance->disk);
 }
@@ -345,6 +349,11 @@ const struct stats_page *appliance_stats(const struct appliance *appliance)
 size_t appliance_commit_bytes(const struct appliance *appliance)
 {
     return appliance->config->storage.commit_bytes;
+}
+
+enum uring_disk_method appliance_write_method(const struct appliance *appliance)
+{
+    return appliance->write_method;
 }
 
 int appliance_scratch_file(struct appliance *appliance, uint64_t size_bytes)

@@ -19,6 +19,7 @@
 #include "bench/producers.h"
 #include "dataplane/node_config.h"
 #include "nic/dpdk_port.h"
+#include "storage/uring_disk.h"
 #include "wire/stats_page.h"
 
 BEGIN_C_DECLS
@@ -34,6 +35,7 @@ void appliance_destroy(struct appliance *appliance);
 /* What the worker has counted, from its stats page. */
 const struct stats_page *appliance_stats(const struct appliance *appliance);
 size_t appliance_commit_bytes(const struct appliance *appliance);
+enum uring_disk_method appliance_write_method(const struct appliance *appliance);
 
 /* A zero-filled file beside the segments, for the bare writer; -1: it cannot be made. */
 int appliance_scratch_file(struct appliance *appliance, uint64_t size_bytes);

@@ -6,6 +6,7 @@
 #include "base/cycles.h"
 #include "base/logger.h"
 #include "bench/core.h"
+#include "bench/pinned.h"
 #include "storage/disk.h"
 
 enum {
@@ -162,6 +163,10 @@ static enum status parts_init(struct parts *parts, const struct rounds_options *
         .commit_bytes = appliance_commit_bytes(options->appliance),
         .depth = options->depth,
         .duration_ns = WARM_UP_NS,
+        .method = appliance_write_method(options->appliance) == URING_DISK_DSYNC
+                      ? LIMIT_DISK_DSYNC
+                      : LIMIT_DISK_FDATASYNC,
+        .helper_core = pinned_core_first(),
     };
     if (parts->disk.file < 0) {
         log_error("no file for the bare writer");

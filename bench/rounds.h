@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/status.h"
 #include "bench/appliance.h"
+#include "bench/limits/disk.h"
 #include "bench/limits/limits.h"
 #include "bench/statistics.h"
 

@@ -106,10 +106,65 @@ def contest_tables(result):
     return lines
 
 
+def triple(values, scale=1.0):
+    return "%.2f [%.2f, %.2f]" % tuple(value / scale for value in values)
+
+
+def promised(values, limit, at_least, rounds_kept):
+    """As sure as the interval is: its worse end decides."""
+    median, low, high = values
+    if rounds_kept == 0:
+        return "not known: no round was undisturbed"
+    if (low >= limit) if at_least else (high <= limit):
+        return "yes"
+    return "by the median" if ((median >= limit) if at_least else (median <= limit)) else "no"
+
+
+def append_tables(results):
+    lines = head("append: records of", "commits", "method", "append GB/s", "bare writer GB/s", "ratio [95 %]",
+                 "limit", "kept", "gather ns/KiB", "bare copy + CRC", "rounds kept")
+    for result in results:
+        lines.append(row("%d B" % result["record_bytes"],
+                         "%.0f KiB x %d" % (result["mean_commit_bytes"] / 1024, result["depth"]), result["method"],
+                         triple(result["append_bytes_per_s"], 1e9), triple(result["bare_bytes_per_s"], 1e9),
+                         triple(result["rate_ratio"]), "at least %g" % result["rate_ratio_limit"],
+                         promised(result["rate_ratio"], result["rate_ratio_limit"], True, result["rounds_kept"]),
+                         "%.0f" % result["gather_ns_per_kib"], "%.0f" % result["copy_ns_per_kib"],
+                         "%d of %d" % (result["rounds_kept"], result["rounds_run"])))
+    lines += ["", *head("append to durable, on a schedule", "GB/s", "p50 us", "p99", "p99.9", "bare p50", "p99",
+                        "p99.9", "(p99 - linger) / bare p99 [95 %]", "limit", "kept", "rounds kept")]
+    for result in results:
+        cells = ["%.0f" % result[who][name] for who in ("append_latency", "bare_latency")
+                 for name in ("p50_us", "p99_us", "p999_us")]
+        lines.append(row("%d B" % result["record_bytes"], "%.2f" % (result["scheduled_bytes_per_s"] / 1e9), *cells,
+                         triple(result["latency_ratio"]), "at most %g" % result["latency_ratio_limit"],
+                         promised(result["latency_ratio"], result["latency_ratio_limit"], False,
+                                  result["open_rounds_kept"]),
+                         "%d of %d" % (result["open_rounds_kept"], result["rounds_run"])))
+    return lines
+
+
+def durable_tables(result):
+    names = list(result["cells"][0]["methods"])
+    lines = ["the writer spins on CPU %d; us are a write's time to durable: p99 as fast as they go / p99 on a schedule of "
+             "half of what fdatasync does; ratios are of GB/s, to dsync in the same round" % result["core"], ""]
+    lines += head("place", "write", *["%s: GB/s" % name for name in names], *["%s: us" % name for name in names],
+                  *["%s [95 %%]" % name for name in names[1:]])
+    for cell in result["cells"]:
+        methods = [cell["methods"][name] for name in names]
+        lines.append(row("%s (%s)" % (cell["place"], cell["cache"]),
+                         "%d KiB x %d" % (cell["size"] / 1024, cell["depth"]),
+                         *["%.2f" % (method["bytes_per_s"] / 1e9) for method in methods],
+                         *["%.0f / %.0f" % (method["p99_us"], method["scheduled_p99_us"]) for method in methods],
+                         *[triple(method["ratio"]) for method in methods[1:]]))
+    return lines
+
+
 def disturbed(results):
     """A warning when the machine was too busy for the figures to be believed."""
-    kept = sum(result.get("rounds_kept", 0) for result in results)
-    run = sum(result.get("rounds_run", 0) for result in results)
+    measured = [result for result in results if "rounds_kept" in result]
+    kept = sum(result["rounds_kept"] for result in measured)
+    run = sum(result["rounds_run"] for result in measured)
     crowded = any((result.get("cpu_pressure_share") or 0) > 0.2 for result in results)
     out = []
     if 2 * kept < run:
@@ -130,11 +185,18 @@ def draw(document):
     lines += disturbed(document["results"])
     delivery = [result for result in document["results"] if result["workload"].startswith("delivery-")]
     contests = [result for result in document["results"] if "sides" in result]
-    ingest = [result for result in document["results"] if result not in delivery and result not in contests]
+    append = [result for result in document["results"] if result["workload"] == "append"]
+    durable = [result for result in document["results"] if result["workload"] == "durable"]
+    others = delivery + contests + append + durable
+    ingest = [result for result in document["results"] if result not in others]
     if ingest:
         lines += ["", *ingest_tables(ingest)]
     for result in contests:
         lines += ["", *contest_tables(result)]
+    if append:
+        lines += ["", *append_tables(append)]
+    for result in durable:
+        lines += ["", *durable_tables(result)]
     if delivery:
         lines += ["", *delivery_tables(delivery)]
     return "\n".join(lines)

@@ -18,6 +18,7 @@
 #include "base/entropy.h"
 #include "base/logger.h"
 #include "dataplane/control_socket.h"
+#include "dataplane/iowq_watch.h"
 #include "dataplane/lcore.h"
 #include "dataplane/listeners.h"
 #include "dataplane/node_logs.h"
@@ -27,6 +28,7 @@
 #include "dataplane/seat.h"
 #include "dataplane/steward.h"
 #include "dataplane/worker.h"
+#include "dataplane/write_method.h"
 #include "nic/dpdk_eal.h"
 #include "storage/core_log.h"
 #include "storage/retention.h"
@@ -66,6 +68,8 @@ struct node {
     struct core *cores;
     size_t core_count;
     struct note_limits note_limits;
+    struct iowq_watch iowq_watch;
+    enum uring_disk_method write_method;
     bool workers_launched;
 };
 
@@ -109,6 +113,7 @@ static enum status create_disk(struct node *node, struct core *core, size_t inde
         .depth = config->storage.commits_in_flight + 8, /* headers, footers, trailers beside them */
         .memory = bytes_of(commit_ring_data(core->ring), core->ring->capacity_bytes),
         .doorbell = node->doorbell,
+        .method = node->write_method,
     };
     status = uring_disk_create(&disk, &core->disk);
     if (status != STATUS_OK) {
@@ -169,6 +174,8 @@ static enum status create_native(struct node *node)
 static enum status create_cores(struct node *node)
 {
     const uint64_t cycles = cycles_per_second();
+    node->write_method = write_method_choose(node->config);
+    node->runtime.node->durability = write_method_told(node->write_method);
     for (size_t i = 0; i < node->config->workers.count; i++) {
         struct core *const core = &node->cores[i];
         struct stats_page *const stats = node->logs.partitions.items[i].stats;
@@ -256,6 +263,7 @@ enum status node_create(const struct node_config *config, struct node **out)
     node->config = config->config;
     node->rules = config->rules;
     listeners_init(&node->listeners, node->config);
+    iowq_watch_init(&node->iowq_watch, node->config->workers.cores, node->config->workers.count);
     node->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     node->signals = open_signals();
     node->cores = aligned_alloc(CACHE_PAIR_BYTES, CONFIG_WORKERS_MAX * sizeof(struct core) /
@@ -326,6 +334,7 @@ static void main_turn(struct node *node, bool *stop)
     node->runtime.root->heartbeat_ns = now_ns;
     write_notes(node, now_ns);
     node_ports_count(&node->ports, now_ns);
+    iowq_watch_turn(&node->iowq_watch, node->runtime.node, now_ns);
 }
 
 static enum status launch_workers(struct node *node)

@@ -361,6 +361,17 @@ static void write_node(const struct metrics_sources *sources, struct text *out)
                 node->entries_expired);
     write_value(out, "segments_expired_total", "counter", "Segments removed by retention.",
                 node->segments_expired);
+    write_value(out, "iowq_threads", "gauge", "Threads that the kernel keeps for ingest's disks.",
+                node->iowq_threads);
+    write_value(out, "iowq_threads_astray", "gauge",
+                "Of them: may run, or ran last, on a worker's core. Not 0: a fault.",
+                node->iowq_threads_astray);
+    write_value(out, "iowq_sightings_total", "counter",
+                "Looks, one a second, that found threads of the kernel astray.",
+                node->iowq_sightings);
+    family(out, "durability", "gauge", "Always 1; how writes become durable.");
+    text_printf(out, "penstock_durability{method=\"%s\"} 1\n",
+                node_durability_text(node->durability));
     write_value(out, "expired_bytes_total", "counter", "Bytes of segments removed by retention.",
                 node->expired_bytes);
 }

@@ -85,7 +85,12 @@ static void print_node(const struct runtime_sample *sample)
     if (!sample->has_node) { return; }
     printf("  %s polling, %s of %s\n", polling_text(node), human_bytes(node->memory_bytes, memory),
            node->hugepages ? "hugepages" : "ordinary pages (no hugepages)");
-    printf("  %" PRIu64 " rules, epoch %016" PRIx64 "; %" PRIu64 " starts after a crash\n",
+    printf("  writes become durable by %s", node_durability_text(node->durability));
+    if (node->iowq_threads_astray > 0) {
+        printf("; %" PRIu64 " of the kernel's disk threads on a worker's core",
+               node->iowq_threads_astray);
+    }
+    printf("\n  %" PRIu64 " rules, epoch %016" PRIx64 "; %" PRIu64 " starts after a crash\n",
            node->rule_count, node->rules_epoch, node->restarts_after_crash);
     if (node->notes_lost > 0) { printf("  %" PRIu64 " log lines lost\n", node->notes_lost); }
 }
@@ -255,8 +260,11 @@ static json_t *json_node(const struct node_page *node)
     char epoch[17]; /* text: JSON's numbers lose the low bits in many readers */
     snprintf(epoch, sizeof epoch, "%016" PRIx64, node->rules_epoch);
     return json_pack(
-        "{s:s, s:b, s:I, s:I, s:s, s:I, s:I}", "polling", polling_text(node), "hugepages",
-        node->hugepages != 0, "memory_bytes", (json_int_t)node->memory_bytes, "rules",
+        "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:I, s:I}", "polling", polling_text(node),
+        "durability", node_durability_text(node->durability), "iowq_threads",
+        (json_int_t)node->iowq_threads, "iowq_threads_astray",
+        (json_int_t)node->iowq_threads_astray, "iowq_sightings", (json_int_t)node->iowq_sightings,
+        "hugepages", node->hugepages != 0, "memory_bytes", (json_int_t)node->memory_bytes, "rules",
         (json_int_t)node->rule_count, "rules_epoch", epoch, "restarts_after_crash",
         (json_int_t)node->restarts_after_crash, "notes_lost", (json_int_t)node->notes_lost);
 }

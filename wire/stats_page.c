@@ -48,6 +48,15 @@ enum status node_page_check(const struct node_page *page, size_t size_bytes)
     return STATUS_OK;
 }
 
+const char *node_durability_text(uint32_t durability)
+{
+    switch (durability) {
+    case NODE_DURABILITY_DSYNC: return "dsync";
+    case NODE_DURABILITY_FDATASYNC: return "fdatasync";
+    default: return "unknown";
+    }
+}
+
 void ledger_of(const struct stats_page *page, struct ledger *out)
 {
     memset(out, 0, sizeof *out);

@@ -212,6 +212,12 @@ struct node_port {
     uint64_t earlier_lost_frames;
 };
 
+enum node_durability { /* storage.durability, as it was decided */
+                       NODE_DURABILITY_UNKNOWN,
+                       NODE_DURABILITY_DSYNC,
+                       NODE_DURABILITY_FDATASYNC,
+};
+
 struct node_page {
     uint8_t magic[8]; /* "PENSTNOD" */
     uint32_t version; /* SHARED_VERSION */
@@ -228,6 +234,11 @@ struct node_page {
     uint64_t segments_expired;
     uint64_t expired_bytes;
     struct node_port ports[NODE_PORTS_MAX];
+    uint32_t durability; /* enum node_durability */
+    uint32_t reserved;
+    uint64_t iowq_threads;        /* threads that the kernel keeps for our disks: now */
+    uint64_t iowq_threads_astray; /* of them: may run, or ran last, on a worker's core */
+    uint64_t iowq_sightings;      /* times that some were found astray: a fault */
 };
 
 enum { STATS_NAME_BYTES = 32 };
@@ -242,6 +253,9 @@ void node_page_init(struct node_page *page);
 /* As live_index_check. */
 MUST_CHECK enum status stats_page_check(const struct stats_page *page, size_t size_bytes);
 MUST_CHECK enum status node_page_check(const struct node_page *page, size_t size_bytes);
+
+/* "dsync" */
+const char *node_durability_text(uint32_t durability);
 
 /* The ledger of one page: both residues are 0 when quiescent. */
 struct ledger {

@@ -2,8 +2,8 @@
  *
  * Purpose  Each file here does one stage's unavoidable work on one burst, as fast as we know how:
  *          no ledger, no framing, no error to handle, no log. roofline.c runs them one behind the
- *          other on the worker's own core, on the same frames, and times each; disk.c writes
- *          commits with nothing around them.
+ *          other on the worker's own core, on the same frames, and times each; disk.h, of its
+ *          own, writes commits with nothing around them.
  * Fair     A burst at a time, so that a frame's bytes come from memory once, as in the worker: a
  *          limit that ran each stage over the whole data set would pay for that three times and
  *          look slower than it is. A limit that is slow flatters: if you know a faster way, send
@@ -90,21 +90,5 @@ struct limit_run {
 };
 /* A body for the worker's lcore; `argument` is a struct limit_run. */
 int limit_roofline(void *argument);
-
-/* disk.c: commits of one size, so many in flight, durable, into a file that is there already. */
-struct limit_disk_run {
-    /* in */
-    int file; /* O_DIRECT, zero-filled as the log's own segments are */
-    uint64_t file_bytes;
-    size_t commit_bytes;
-    uint32_t depth;
-    uint64_t duration_ns;
-    /* out */
-    uint64_t commit_count;
-    uint64_t elapsed_ns;
-    enum status status;
-};
-/* A body for the worker's lcore; `argument` is a struct limit_disk_run. */
-int limit_disk(void *argument);
 
 END_C_DECLS

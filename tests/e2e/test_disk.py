@@ -1,4 +1,5 @@
 """Disks that are full, several, or lost their memory: a planned state each."""
+import contextlib
 import os
 import subprocess
 import time
@@ -145,3 +146,60 @@ class LostMemory(ApplianceTest):
     def add(self, seen, entries):
         for offset, value in entries:
             self.assertEqual(seen.setdefault(offset, value), value)
+
+
+class Durability(ApplianceTest):
+    """How writes become durable, and where the kernel's threads that help with it run."""
+
+    def store_some(self, method):
+        node = self.appliance(storage={"durability": method}).start()
+        lines = [b"line %d" % i for i in range(2000)]
+        sending.send_lines(lines, LINES_PORT, rate=10000)
+        wait_until("all records", lambda: node.counters()["records_stored"] == len(lines))
+        self.assertEqual(consuming.values("events"), lines)
+        return node
+
+    def kernel_threads(self, node):
+        """The tasks named iou-wrk-*: there for some seconds after each flush."""
+        tasks = "/proc/%d/task" % node.pid("ingest")
+        found = []
+        for task in os.listdir(tasks):
+            with contextlib.suppress(OSError), open(os.path.join(tasks, task, "comm"), encoding="ascii") as file:
+                if file.read().startswith("iou-wrk-"):
+                    found.append(int(task))
+        return found
+
+    def test_dsync_is_used_where_it_is_asked_for(self):
+        node = self.store_some("dsync")
+
+        self.assertEqual(node.status()["durability"], "dsync")
+        self.assertIn('penstock_durability{method="dsync"} 1', node.http("/metrics")[1])
+        self.assertIn("writes become durable by dsync", node.log("ingest"))
+        self.assertEqual(self.kernel_threads(node), [], "no flush, no thread")
+
+    def test_fdatasync_flushes_off_the_workers_core(self):
+        node = self.store_some("fdatasync")
+
+        self.assertEqual(node.status()["durability"], "fdatasync")
+        threads = self.kernel_threads(node)
+        self.assertNotEqual(threads, [], "flushes need one")
+        core = node.settings["workers"]["cores"][0]
+        for thread in threads:
+            self.assertNotIn(core, os.sched_getaffinity(thread))
+        wait_until("a look at them", lambda: node.status()["iowq_threads"] > 0 or not self.kernel_threads(node))
+        self.assertEqual(node.status()["iowq_sightings"], 0)
+
+    def test_a_kernel_thread_on_the_workers_core_is_a_fault_that_is_told(self):
+        node = self.store_some("fdatasync")
+        core = node.settings["workers"]["cores"][0]
+
+        with sending.Load(LINES_PORT, rate=500):  # so that the threads stay
+            wait_until("a thread", lambda: self.kernel_threads(node))
+            for thread in self.kernel_threads(node):
+                os.sched_setaffinity(thread, {core})
+            wait_until("a sighting", lambda: node.status()["iowq_sightings"] > 0)
+
+        self.assertIn("may run, or ran, on a worker's core", node.log("ingest"))
+        self.assertRegex(node.http("/metrics")[1], r"penstock_iowq_sightings_total [1-9]")
+        wait_until("the threads to go", lambda: node.status()["iowq_threads_astray"] == 0, seconds=40)
+        self.assertIn("are off the workers' cores again", node.log("ingest"))

@@ -45,6 +45,11 @@ void NoteQueued(const struct io_uring &ring)
 {
     for (unsigned at = ring.sq.sqe_head; at != ring.sq.sqe_tail; at++) {
         const struct io_uring_sqe &sqe = ring.sq.sqes[at & ring.sq.ring_mask];
+        if (sqe.opcode == IORING_OP_NOP) { continue; }
+        if (sqe.opcode == IORING_OP_FSYNC) {
+            calls.push_back((sqe.fsync_flags & IORING_FSYNC_DATASYNC) != 0 ? "datasync" : "sync");
+            continue;
+        }
         NoteWrite((sqe.rw_flags & RWF_DSYNC) != 0);
     }
 }
@@ -177,13 +182,20 @@ TEST_F(Durability, WhatRecoveryWritesIsOnStableStorageWhenTheCallReturns)
     EXPECT_EQ(calls, Calls{"write, durable"});
 }
 
-TEST_F(Durability, EveryWriteOfACommitIsOnStableStorageWhenItComesBack)
+// What the kernel is asked for between the submit of two writes and their coming back.
+class DurabilityOfCommits : public Durability {
+  protected:
+    void WriteTwo(enum uring_disk_method method);
+};
+
+void DurabilityOfCommits::WriteTwo(enum uring_disk_method method)
 {
     Create();
     calls.clear();
     const Block registered = ZeroBlock();
     const Block elsewhere = ZeroBlock();
-    const struct uring_disk_options options = {4, bytes_of(registered.get(), DISK_BLOCK_BYTES), -1};
+    const struct uring_disk_options options = {4, bytes_of(registered.get(), DISK_BLOCK_BYTES), -1,
+                                               method};
     struct uring_disk *uring = nullptr;
     ASSERT_EQ(uring_disk_create(&options, &uring), STATUS_OK);
     ASSERT_EQ(uring_disk_adopt(uring), STATUS_OK);
@@ -203,8 +215,24 @@ TEST_F(Durability, EveryWriteOfACommitIsOnStableStorageWhenItComesBack)
     }
     ASSERT_EQ(reaped, 2U);
     uring_disk_destroy(uring);
+}
+
+TEST_F(DurabilityOfCommits, WithDsyncEachIsDurableByItself)
+{
+    WriteTwo(URING_DISK_DSYNC);
 
     EXPECT_EQ(calls, (Calls{"write, durable", "write, durable"}));
+}
+
+TEST_F(DurabilityOfCommits, WithFdatasyncTheLastThingIsAFlush)
+{
+    WriteTwo(URING_DISK_FDATASYNC);
+
+    ASSERT_GE(calls.size(), 3U);
+    EXPECT_EQ(calls[0], "write");
+    EXPECT_EQ(calls[1], "write");
+    EXPECT_EQ(calls[2], "datasync");
+    EXPECT_EQ(calls.back(), "datasync");
 }
 
 } // namespace

@@ -441,7 +441,7 @@ class LogRig {
         const char *const path = storage_.path().c_str();
         ASSERT_EQ(posix_files_create(&path, 1, false, &posix_), STATUS_OK);
         const struct uring_disk_options uring_options = {
-            64, bytes_of(commit_ring_data(ring), options_.ring_bytes), -1};
+            64, bytes_of(commit_ring_data(ring), options_.ring_bytes), -1, URING_DISK_FDATASYNC};
         ASSERT_EQ(uring_disk_create(&uring_options, &uring_), STATUS_OK);
         ASSERT_EQ(uring_disk_adopt(uring_), STATUS_OK);
     }
