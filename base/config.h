@@ -109,9 +109,9 @@ struct config {
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;
         uint32_t commits_in_flight;
-        uint64_t ring_bytes;    /* commit ring of one worker */
-        uint64_t retain_bytes;  /* of the node; 0: no limit */
-        uint64_t retain_age_ns; /* 0: no limit */
+        uint64_t ring_bytes;        /* commit ring of one worker */
+        uint64_t retain_bytes;      /* of the node; 0: no limit */
+        uint64_t retain_age_ns;     /* 0: no limit */
         uint64_t retain_free_bytes; /* of each path; 0: no limit */
         uint64_t reserve_bytes;     /* of each path, for no segment */
     } storage;

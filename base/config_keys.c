@@ -111,7 +111,8 @@ static const struct config_key keys[] = {
      IN_TOPIC(name),
      config_read_topic_name},
     {{"topics[].retain", "section", "", "", "",
-      "When the topic's records expire before the node's: its log start moves, the segments stay."}},
+      "When the topic's records expire before the node's: its log start moves, the segments "
+      "stay."}},
     {{"topics[].retain.bytes", "size", "", "", "",
       "Bytes of the topic's newest batches that stay in each partition, at most "
       "`storage.retain.bytes`. Without: the node's limits alone."},

@@ -117,4 +117,7 @@ MUST_CHECK enum status posix_files_create(const char *const *paths, size_t count
 void posix_files_destroy(struct posix_files *files);
 struct files posix_files_port(struct posix_files *files);
 
+/* Index of the path in which the partition's directory lies, or would be made. */
+size_t posix_files_path_of(const struct posix_files *files, uint32_t partition);
+
 END_C_DECLS

@@ -495,6 +495,13 @@ void posix_files_destroy(struct posix_files *files)
     errno = saved;
 }
 
+size_t posix_files_path_of(const struct posix_files *files, uint32_t partition)
+{
+    char directory[LOG_NAME_BYTES];
+    log_directory_name(partition, directory);
+    return partition_path_index(files, directory);
+}
+
 struct files posix_files_port(struct posix_files *files)
 {
     const struct files port = {&posix_ops, files};
