@@ -184,6 +184,19 @@ static void name_paths(const struct config *config, struct node_page *node)
     }
 }
 
+/* Without a native listener nothing moves lanes on to newer segments, so nothing keeps the older
+ * ones either: the operator who took the listener away ended the promise, and hears of it. */
+static void tell_lanes_left(const struct node_logs *logs)
+{
+    for (size_t i = 0; i < logs->partitions.count; i++) {
+        if (logs->partitions.items[i].resume->lane_checkpoint == 0) { continue; }
+        log_warning("part-%04zu: producers' lanes are in its log, and no listener is native: they "
+                    "go with the segments that retention takes; a producer that comes back after "
+                    "that is told that its lane is unknown",
+                    i);
+    }
+}
+
 uint32_t node_logs_path_of(void *context, uint32_t partition)
 {
     const struct node_logs *const logs = context;
@@ -213,6 +226,9 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
             .context = &opening,
         };
         status = partitions_open(&logs->partitions, &partitions);
+    }
+    if (status == STATUS_OK && !config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) {
+        tell_lanes_left(logs);
     }
     if (status != STATUS_OK) {
         node_logs_close(logs);

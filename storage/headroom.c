@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 static const double least_bytes_per_s = 1; /* less is rounding */
+static const double most_seconds = 1e9;    /* a generation */
 
 void headroom_rate_tick(struct headroom_rate *rate, uint64_t total_bytes, uint64_t now_ns)
 {
@@ -28,5 +29,5 @@ uint64_t headroom_seconds(uint64_t room_bytes, double bytes_per_s)
 {
     if (bytes_per_s < least_bytes_per_s) { return HEADROOM_NEVER; }
     const double seconds = (double)room_bytes / bytes_per_s;
-    return seconds < 1e15 ? (uint64_t)seconds : HEADROOM_NEVER;
+    return seconds < most_seconds ? (uint64_t)seconds : HEADROOM_NEVER;
 }
