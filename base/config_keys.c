@@ -201,7 +201,7 @@ static const struct config_key keys[] = {
       "whatever the other limits say. More than `storage.reserve`. Without: nothing goes early."},
      IN_CONFIG(storage.retain_free_bytes),
      config_read_size},
-    {{"storage.reserve", "size", "0B", "1TiB", "64MiB",
+    {{"storage.reserve", "size", "0B", "1TiB", "16MiB",
       "The second threshold: free bytes of a storage path that no new segment takes. Where they "
       "would be touched, ingest closes (no space) and opens again by itself."},
      IN_CONFIG(storage.reserve_bytes),
