@@ -73,6 +73,8 @@ struct config_listener {
 struct config_topic {
     char *name;
     struct file_place place;
+    uint64_t retain_bytes;  /* of one partition; 0: the node's limits alone */
+    uint64_t retain_age_ns; /* 0: the node's limits alone */
 };
 
 struct config_endpoint {
@@ -110,13 +112,16 @@ struct config {
         struct config_strings paths;
         struct file_place paths_place; /* of the list */
         uint64_t segment_bytes;
+        uint64_t segment_age_ns; /* 0: by bytes only */
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;
         uint32_t commits_in_flight;
         enum config_durability durability;
-        uint64_t ring_bytes;    /* commit ring of one worker */
-        uint64_t retain_bytes;  /* of the node; 0: no limit */
-        uint64_t retain_age_ns; /* 0: no limit */
+        uint64_t ring_bytes;        /* commit ring of one worker */
+        uint64_t retain_bytes;      /* of the node; 0: no limit */
+        uint64_t retain_age_ns;     /* 0: no limit */
+        uint64_t retain_free_bytes; /* of each path; 0: no limit */
+        uint64_t reserve_bytes;     /* of each path, for no segment */
     } storage;
 
     struct { /* of the native protocol (docs/protocol.md); of one worker where it matters */
@@ -134,6 +139,7 @@ struct config {
         uint64_t cold_read_bytes_per_s; /* 0: no limit */
         uint64_t cache_bytes;
         uint32_t connections_max;
+        uint64_t scrub_bytes_per_s; /* 0: never */
     } serve;
 };
 

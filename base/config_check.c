@@ -332,6 +332,48 @@ static void check_retention_leaves_room(const struct checking *checking)
                       units_format_size(least_bytes, least, sizeof least));
 }
 
+static void check_reserve_is_below_free(const struct checking *checking)
+{
+    const struct config *const config = checking->config;
+    char reserve[UNITS_TEXT_BYTES];
+    if (config->storage.retain_free_bytes == 0) { return; }
+    if (config->storage.retain_free_bytes > config->storage.reserve_bytes) { return; }
+    diagnostics_error(checking->diagnostics, place_of(checking, "storage", "retain", "free"),
+                      "segments go before ingest closes: more than 'storage.reserve' (%s)",
+                      units_format_size(config->storage.reserve_bytes, reserve, sizeof reserve));
+}
+
+static struct file_place place_in_retain(const struct checking *checking, size_t topic,
+                                         const char *name)
+{
+    return place_below(item_node(checking, "topics", topic),
+                       (const char *const[]){"retain", name, NULL});
+}
+
+/* A topic may keep less than the node, never more: segments go whole, with all topics in them. */
+static void check_topics_retain_no_longer(const struct checking *checking)
+{
+    const struct config *const config = checking->config;
+    const uint64_t age_ns = config->storage.retain_age_ns;
+    const uint64_t bytes = config->storage.retain_bytes;
+    char most[UNITS_TEXT_BYTES];
+    for (size_t i = 0; i < config->topic_count; i++) {
+        const struct config_topic *const topic = &config->topics[i];
+        if (age_ns != 0 && topic->retain_age_ns > age_ns) {
+            diagnostics_error(checking->diagnostics, place_in_retain(checking, i, "age"),
+                              "a topic is kept no longer than the node's 'storage.retain.age': at "
+                              "most %s",
+                              units_format_duration(age_ns, most, sizeof most));
+        }
+        if (bytes != 0 && topic->retain_bytes > bytes) {
+            diagnostics_error(checking->diagnostics, place_in_retain(checking, i, "bytes"),
+                              "a topic keeps no more than the node's 'storage.retain.bytes': at "
+                              "most %s",
+                              units_format_size(bytes, most, sizeof most));
+        }
+    }
+}
+
 static void check_serve_endpoints_differ(const struct checking *checking)
 {
     const struct config_endpoint *const kafka = &checking->config->serve.kafka;
@@ -360,5 +402,7 @@ void config_check(const struct config *config, const struct yaml_node *root,
     check_commit_holds_record(&checking);
     check_ring_holds_commits(&checking);
     check_retention_leaves_room(&checking);
+    check_reserve_is_below_free(&checking);
+    check_topics_retain_no_longer(&checking);
     check_serve_endpoints_differ(&checking);
 }

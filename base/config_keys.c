@@ -117,6 +117,19 @@ static const struct config_key keys[] = {
       "Kafka's rules for names: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'."},
      IN_TOPIC(name),
      config_read_topic_name},
+    {{"topics[].retain", "section", "", "", "",
+      "When the topic's records expire before the node's: its log start moves, the segments "
+      "stay."}},
+    {{"topics[].retain.bytes", "size", "", "", "",
+      "Bytes of the topic's newest batches that stay in each partition, at most "
+      "`storage.retain.bytes`. Without: the node's limits alone."},
+     IN_TOPIC(retain_bytes),
+     config_read_size},
+    {{"topics[].retain.age", "duration", "1s", "36500d", "",
+      "Records of the topic older than this expire; at most `storage.retain.age`. Without: the "
+      "node's limits alone."},
+     IN_TOPIC(retain_age_ns),
+     config_read_duration},
 
     {{"listeners", "list of sections", "1", "64", "-", "UDP ports that records are taken from."},
      IN_CONFIG(listeners),
@@ -156,6 +169,11 @@ static const struct config_key keys[] = {
       "Size of one segment file, whole 4 KiB blocks: at least 4 commits."},
      IN_CONFIG(storage.segment_bytes),
      config_read_blocks},
+    {{"storage.segment_age", "duration", "1s", "36500d", "",
+      "A segment that holds records is ended this long after it was opened, full or not: it keeps "
+      "the disk space of a full one. Without: a quarter of `storage.retain.age`, at most 1d."},
+     IN_CONFIG(storage.segment_age_ns),
+     config_read_duration},
     {{"storage.commit", "section", "", "", "", "When what was received is written to the disk."}},
     {{"storage.commit.bytes", "size", "16KiB", "4MiB", "1MiB",
       "A commit is written when it has this size, whole 4 KiB blocks. Bounds the largest record."},
@@ -192,6 +210,16 @@ static const struct config_key keys[] = {
       "Records older than this may go. Without: no limit."},
      IN_CONFIG(storage.retain_age_ns),
      config_read_duration},
+    {{"storage.retain.free", "size", "", "", "",
+      "The first threshold: while a storage path has less than this free, its oldest segments go, "
+      "whatever the other limits say. More than `storage.reserve`. Without: nothing goes early."},
+     IN_CONFIG(storage.retain_free_bytes),
+     config_read_size},
+    {{"storage.reserve", "size", "0B", "1TiB", "16MiB",
+      "The second threshold: free bytes of a storage path that no new segment takes. Where they "
+      "would be touched, ingest closes (no space) and opens again by itself."},
+     IN_CONFIG(storage.reserve_bytes),
+     config_read_size},
 
     {{"lanes", "section", "", "", "", "Producers' lanes of the native protocol."}},
     {{"lanes.max", "integer", "1", "4000000", "100000",
@@ -241,6 +269,11 @@ static const struct config_key keys[] = {
       "Open consumer connections; further ones are closed at once."},
      IN_CONFIG(serve.connections_max),
      config_read_integer32},
+    {{"serve.scrub", "size, per second", "0B", "1TiB", "16MiB",
+      "Bytes of sealed segments that are read again and checked in the background, so that rot is "
+      "found before a consumer meets it. 0: never."},
+     IN_CONFIG(serve.scrub_bytes_per_s),
+     config_read_size},
 
     {{"runtime", "string", "", "", "/dev/shm/penstock",
       "Absolute directory on a tmpfs for the memory that the processes share; one a node."},
@@ -265,9 +298,7 @@ static const struct {
     const char *value;
 } for_later[] = {
     {"listeners[].security", NULL},
-    {"topics[].retain", NULL},
     {"topics[].compression", NULL},
-    {"storage.segment_age", NULL},
 };
 
 size_t config_key_count(void) { return ARRAY_COUNT(keys); }

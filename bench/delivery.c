@@ -3,33 +3,21 @@
  * A consumer at the tail with one Fetch (version 4) always waiting: min_bytes 1, max_wait 500 ms.
  * Notes when each response was there, finds in the node's live index when each of its batches had
  * become durable (the same CLOCK_MONOTONIC), and prints the quantiles over all records as JSON. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/cursor.h"
-#include "base/sink.h"
 #include "bench/durable_times.h"
+#include "bench/fetcher.h"
 #include "wire/record_batch.h"
 
 enum {
     EXIT_USAGE = 64,
-    FETCH_KEY = 1,
-    FETCH_VERSION = 4,
-    MAX_WAIT_MS = 500,
-    RESPONSE_BYTES_MAX = 16 << 20,
     SAMPLES_MAX = 1 << 20,
     REFRESH_NS = 100 * NS_PER_MS,
-    CORRELATION = 7,
-    RECEIVE_TIMEOUT_S = 10,
 };
 
 struct sample {
@@ -38,10 +26,9 @@ struct sample {
 };
 
 struct consumer {
-    int link;
+    struct fetcher fetcher;
     const char *topic;
     int64_t next_offset;
-    uint8_t *response;
     struct durable_times times;
     struct sample *samples;
     size_t sample_count;
@@ -54,86 +41,6 @@ static void die(const char *what)
 {
     fprintf(stderr, "bench-delivery: %s: %s\n", what, strerror(errno));
     exit(EXIT_FAILURE);
-}
-
-/* --------------------------------------------------------------------------------- the protocol */
-
-static void put_text(struct sink *sink, const char *text)
-{
-    sink_be16(sink, (uint16_t)strlen(text));
-    sink_bytes(sink, bytes_of_text(text));
-}
-
-static void send_fetch(struct consumer *consumer)
-{
-    uint8_t request[512];
-    struct sink sink = sink_into(request, sizeof request);
-    sink_be32(&sink, 0); /* length, below */
-    sink_be16(&sink, FETCH_KEY);
-    sink_be16(&sink, FETCH_VERSION);
-    sink_be32(&sink, CORRELATION);
-    put_text(&sink, "bench");
-    sink_be32(&sink, UINT32_MAX); /* no replica */
-    sink_be32(&sink, MAX_WAIT_MS);
-    sink_be32(&sink, 1); /* min_bytes */
-    sink_be32(&sink, RESPONSE_BYTES_MAX / 2);
-    sink_u8(&sink, 0);   /* isolation */
-    sink_be32(&sink, 1); /* topics */
-    put_text(&sink, consumer->topic);
-    sink_be32(&sink, 1); /* partitions */
-    sink_be32(&sink, 0);
-    sink_be64(&sink, (uint64_t)consumer->next_offset);
-    sink_be32(&sink, RESPONSE_BYTES_MAX / 2);
-    store_be32(request, (uint32_t)sink_used_bytes(&sink) - 4);
-    const struct bytes whole = sink_written(&sink);
-    if (send(consumer->link, whole.at, whole.len_bytes, MSG_NOSIGNAL) != (ssize_t)whole.len_bytes) {
-        die("send");
-    }
-}
-
-static void receive_exactly(int link, uint8_t *out, size_t len_bytes)
-{
-    while (len_bytes > 0) {
-        const ssize_t taken = recv(link, out, len_bytes, 0);
-        if (taken <= 0) { die("the broker hung up, or is silent"); }
-        out += taken;
-        len_bytes -= (size_t)taken;
-    }
-}
-
-static struct bytes receive_response(struct consumer *consumer)
-{
-    uint8_t length[4];
-    receive_exactly(consumer->link, length, sizeof length);
-    const uint32_t len_bytes = load_be32(length);
-    if (len_bytes > RESPONSE_BYTES_MAX) { die("a response too large"); }
-    receive_exactly(consumer->link, consumer->response, len_bytes);
-    return bytes_of(consumer->response, len_bytes);
-}
-
-/* The records of the one partition that was asked for. */
-static struct bytes response_records(struct bytes response)
-{
-    struct cursor in = cursor_over(response);
-    cursor_be32(&in); /* correlation */
-    cursor_be32(&in); /* throttle */
-    cursor_be32(&in); /* one topic */
-    cursor_bytes(&in, cursor_be16(&in));
-    cursor_be32(&in); /* one partition */
-    cursor_be32(&in);
-    const uint16_t error = cursor_be16(&in);
-    cursor_be64(&in); /* high watermark */
-    cursor_be64(&in); /* last stable offset */
-    const uint32_t aborted = cursor_be32(&in);
-    if (aborted != UINT32_MAX) { cursor_bytes(&in, (size_t)aborted * 16); }
-    const uint32_t len_bytes = cursor_be32(&in);
-    const struct bytes records =
-        len_bytes == UINT32_MAX ? bytes_null() : cursor_bytes(&in, len_bytes);
-    if (error != 0 || in.overran) {
-        fprintf(stderr, "bench-delivery: fetch error %u%s\n", error, in.overran ? ", cut" : "");
-        exit(EXIT_FAILURE);
-    }
-    return records;
 }
 
 /* -------------------------------------------------------------------------------------- samples */
@@ -169,14 +76,18 @@ static void consume(struct consumer *consumer, double seconds)
     uint64_t refreshed_ns = 0;
     uint64_t now_ns = 0;
     while (now_ns < end_ns) {
-        send_fetch(consumer);
-        const struct bytes response = receive_response(consumer);
+        struct bytes records;
+        const uint16_t error = fetcher_fetch(&consumer->fetcher, consumer->next_offset, &records);
         now_ns = clock_mono_ns();
+        if (error != 0) {
+            fprintf(stderr, "bench-delivery: fetch error %u\n", error);
+            exit(EXIT_FAILURE);
+        }
         if (now_ns - refreshed_ns >= REFRESH_NS) {
             durable_times_refresh(&consumer->times);
             refreshed_ns = now_ns;
         }
-        take_records(consumer, response_records(response), now_ns);
+        take_records(consumer, records, now_ns);
         consumer->response_count++;
     }
 }
@@ -216,19 +127,6 @@ static void print_figures(struct consumer *consumer)
            quantile_us(consumer, 0.99), quantile_us(consumer, 0.999), quantile_us(consumer, 1));
 }
 
-static int connect_to(const char *address, uint16_t port)
-{
-    struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(port)};
-    const struct timeval timeout = {.tv_sec = RECEIVE_TIMEOUT_S};
-    const int on = 1;
-    const int link = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (link < 0 || inet_pton(AF_INET, address, &target.sin_addr) != 1) { die(address); }
-    (void)setsockopt(link, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(link, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    if (connect(link, (struct sockaddr *)&target, sizeof target) != 0) { die("connect"); }
-    return link;
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 7) {
@@ -239,19 +137,18 @@ int main(int argc, char **argv)
     struct consumer consumer = {
         .topic = argv[3],
         .next_offset = strtoll(argv[5], NULL, 10),
-        .response = malloc(RESPONSE_BYTES_MAX),
         .samples = calloc(SAMPLES_MAX, sizeof(struct sample)),
     };
-    if (consumer.response == NULL || consumer.samples == NULL) { die("memory"); }
-    consumer.link = connect_to(argv[1], (uint16_t)strtoul(argv[2], NULL, 10));
+    if (consumer.samples == NULL) { die("memory"); }
+    fetcher_connect(&consumer.fetcher, "bench-delivery", argv[1],
+                    (uint16_t)strtoul(argv[2], NULL, 10), consumer.topic);
     durable_times_init(&consumer.times, argv[4], 0);
 
     consume(&consumer, strtod(argv[6], NULL));
 
     print_figures(&consumer);
     durable_times_deinit(&consumer.times);
-    close(consumer.link);
-    free(consumer.response);
+    fetcher_close(&consumer.fetcher);
     free(consumer.samples);
     return EXIT_SUCCESS;
 }

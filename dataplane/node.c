@@ -82,8 +82,14 @@ static enum status create_supply(struct node *node)
         partitions_supply(&node->logs.partitions, config, node->runtime.path, &node->supply);
     if (status != STATUS_OK) { return status; }
 
-    status = partitions_retention(&node->logs.partitions, config, node->runtime.root,
-                                  node->runtime.node, &node->retention);
+    const struct partitions_retention place = {
+        .root = node->runtime.root,
+        .node = node->runtime.node,
+        .runtime = node->runtime.path,
+        .path_of = node_logs_path_of,
+        .context = &node->logs,
+    };
+    status = partitions_retention(&node->logs.partitions, config, &place, &node->retention);
     if (status != STATUS_OK) { return status; }
 
     /* The first segments now, so that no frame waits for them; a full disk is no reason not to

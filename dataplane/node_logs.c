@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -224,6 +225,14 @@ static enum status open_stats_page(void *context, uint32_t partition, struct sta
                               out, survived);
 }
 
+static enum status open_starts_page(void *context, uint32_t partition, struct log_id log_id,
+                                    struct topic_starts **out)
+{
+    const struct opening *const opening = context;
+    return runtime_topic_starts(opening->runtime, partition, log_id,
+                                &opening->logs->starts_files[partition], out);
+}
+
 static struct log_id random_id(void *context)
 {
     (void)context;
@@ -233,6 +242,36 @@ static struct log_id random_id(void *context)
 }
 
 /* ------------------------------------------------------------------------------- life cycle */
+
+static void name_paths(const struct config *config, struct node_page *node)
+{
+    const size_t count = config->storage.paths.count;
+    node->path_count = (uint32_t)(count < NODE_PATHS_MAX ? count : NODE_PATHS_MAX);
+    memset(node->paths, 0, sizeof node->paths);
+    for (size_t i = 0; i < node->path_count; i++) {
+        snprintf(node->paths[i].path, sizeof node->paths[i].path, "%s",
+                 config->storage.paths.items[i]);
+    }
+}
+
+/* Without a native listener nothing moves lanes on to newer segments, so nothing keeps the older
+ * ones either: the operator who took the listener away ended the promise, and hears of it. */
+static void tell_lanes_left(const struct node_logs *logs)
+{
+    for (size_t i = 0; i < logs->partitions.count; i++) {
+        if (logs->partitions.items[i].resume->lane_checkpoint == 0) { continue; }
+        log_warning("part-%04zu: producers' lanes are in its log, and no listener is native: they "
+                    "go with the segments that retention takes; a producer that comes back after "
+                    "that is told that its lane is unknown",
+                    i);
+    }
+}
+
+uint32_t node_logs_path_of(void *context, uint32_t partition)
+{
+    const struct node_logs *const logs = context;
+    return (uint32_t)posix_files_path_of(logs->posix, partition);
+}
 
 enum status node_logs_open(struct node_logs *logs, const struct config *config,
                            struct runtime *runtime)
@@ -252,15 +291,20 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
             .remember_ns =
                 config_has_protocol(config, CONFIG_PROTOCOL_NATIVE) ? config->lanes.remember_ns : 0,
             .stats_page = open_stats_page,
+            .starts_page = open_starts_page,
             .fresh_id = random_id,
             .context = &opening,
         };
         status = partitions_open(&logs->partitions, &partitions);
     }
+    if (status == STATUS_OK && !config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) {
+        tell_lanes_left(logs);
+    }
     if (status != STATUS_OK) {
         node_logs_close(logs);
         return status;
     }
+    name_paths(config, runtime->node);
     runtime_remove_live_indexes(runtime); /* every segment is sealed by now */
     return STATUS_OK;
 }
@@ -270,6 +314,7 @@ void node_logs_close(struct node_logs *logs)
     partitions_close(&logs->partitions);
     for (size_t i = 0; i < ARRAY_COUNT(logs->stats_files); i++) {
         mapped_file_close(&logs->stats_files[i]);
+        mapped_file_close(&logs->starts_files[i]);
     }
     for (size_t i = 0; i < logs->path_lock_count; i++) { close(logs->path_locks[i]); }
     logs->path_lock_count = 0;

@@ -25,11 +25,15 @@ struct node_logs {
     size_t path_lock_count;
     struct partitions partitions;
     struct mapped_file stats_files[ROOT_PARTITIONS_MAX]; /* by partition */
+    struct mapped_file starts_files[ROOT_PARTITIONS_MAX];
 };
 
 /* Says itself what is wrong. After it, the root page's slots of all partitions are valid. */
 MUST_CHECK enum status node_logs_open(struct node_logs *logs, const struct config *config,
                                       struct runtime *runtime);
 void node_logs_close(struct node_logs *logs);
+
+/* Which of the configured paths a partition lies in; `context` is the logs. */
+uint32_t node_logs_path_of(void *context, uint32_t partition);
 
 END_C_DECLS

@@ -100,6 +100,8 @@ static void fill_slots(const struct partitions *partitions,
     for (size_t i = 0; i < partitions->count; i++) {
         struct root_partition *const slot = &root->partitions[i];
         const struct log_resume *const resume = partitions->items[i].resume;
+        /* Segments of a log that is gone count in numbers of their own. */
+        if (!log_id_equal(slot->log_id, resume->log_id)) { slot->first_segment_number = 0; }
         slot->log_id = resume->log_id;
         slot->nonce = resume->predecessor_nonce;
         slot->durable_number = resume->next_commit_number - 1;
@@ -169,6 +171,21 @@ static enum status open_stats(struct partitions *partitions,
         /* A page of another log (new disks, same boot) is not this log's past. */
         if (!log_id_equal(item->stats->log_id, item->resume->log_id)) { survived = false; }
         partitions_settle_ledger(item->stats, survived, item->resume);
+        partitions->stats[i] = item->stats;
+    }
+    return STATUS_OK;
+}
+
+static enum status open_starts(struct partitions *partitions,
+                               const struct partitions_options *options)
+{
+    if (options->starts_page == NULL) { return STATUS_OK; }
+    for (size_t i = 0; i < partitions->count; i++) {
+        struct partition *const item = &partitions->items[i];
+        const enum status status = options->starts_page(options->context, (uint32_t)i,
+                                                        item->resume->log_id, &item->starts);
+        if (status != STATUS_OK) { return status; }
+        partitions->starts[i] = item->starts;
     }
     return STATUS_OK;
 }
@@ -249,6 +266,7 @@ enum status partitions_open(struct partitions *partitions, const struct partitio
     }
     if (status == STATUS_OK) { status = settle_identities(partitions, options); }
     if (status == STATUS_OK) { status = open_stats(partitions, options); }
+    if (status == STATUS_OK) { status = open_starts(partitions, options); }
     if (status == STATUS_OK) { status = recover_lanes(partitions, options); }
     if (status != STATUS_OK) {
         partitions_close(partitions);
@@ -301,6 +319,7 @@ enum status partitions_supply(const struct partitions *partitions, const struct 
         .index_entries = index_entries_of(config),
         .log_count = config->workers.count,
         .grace_ns = INDEX_GRACE_NS,
+        .reserve_bytes = config->storage.reserve_bytes,
     };
     const enum status status = segment_supply_create(&supply, out);
     if (status != STATUS_OK) { return status; }
@@ -311,17 +330,42 @@ enum status partitions_supply(const struct partitions *partitions, const struct 
     return STATUS_OK;
 }
 
-enum status partitions_retention(const struct partitions *partitions, const struct config *config,
-                                 struct root_page *root, struct node_page *node,
-                                 struct retention **out)
+/* The topics that have limits of their own; `out` has room for all. */
+static size_t topic_limits_of(const struct config *config, struct topic_limits *out)
 {
+    size_t count = 0;
+    for (size_t i = 0; i < config->topic_count; i++) {
+        const struct config_topic *const topic = &config->topics[i];
+        if (topic->retain_bytes == 0 && topic->retain_age_ns == 0) { continue; }
+        out[count++] =
+            (struct topic_limits){topic->name, topic->retain_bytes, topic->retain_age_ns};
+    }
+    return count;
+}
+
+enum status partitions_retention(const struct partitions *partitions, const struct config *config,
+                                 const struct partitions_retention *place, struct retention **out)
+{
+    struct topic_limits *const topics = calloc(config->topic_count + 1, sizeof *topics);
+    if (topics == NULL) { return STATUS_NO_MEMORY; }
     const struct retention_options retention = {
         .files = partitions->files,
-        .root = root,
-        .node = node,
+        .root = place->root,
+        .node = place->node,
         .retain_bytes = config->storage.retain_bytes,
         .retain_age_ns = config->storage.retain_age_ns,
         .grace_ns = (uint64_t)RETENTION_GRACE_S * NS_PER_S,
+        .retain_free_bytes = config->storage.retain_free_bytes,
+        .reserve_bytes = config->storage.reserve_bytes,
+        .path_of = place->path_of,
+        .context = place->context,
+        .stats = partitions->stats,
+        .runtime = place->runtime,
+        .starts = partitions->starts,
+        .topics = topics,
+        .topic_count = topic_limits_of(config, topics),
     };
-    return retention_create(&retention, out);
+    const enum status status = retention_create(&retention, out);
+    free(topics);
+    return status;
 }

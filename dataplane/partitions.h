@@ -24,12 +24,14 @@
 #include "storage/segment_supply.h"
 #include "wire/root_page.h"
 #include "wire/stats_page.h"
+#include "wire/topic_starts.h"
 
 BEGIN_C_DECLS
 
 struct partition {
     struct log_resume *resume;
     struct stats_page *stats;
+    struct topic_starts *starts;  /* NULL: topics have none of their own */
     struct lane_resume_set lanes; /* that live here from now on */
 };
 
@@ -40,6 +42,9 @@ struct partitions {
      * known, at the wall clock. */
     int64_t lane_clock_ms;
     struct partition items[ROOT_PARTITIONS_MAX];
+    /* The items' pages, as retention wants them. */
+    const struct stats_page *stats[ROOT_PARTITIONS_MAX];
+    struct topic_starts *starts[ROOT_PARTITIONS_MAX];
 };
 
 struct partitions_options {
@@ -54,6 +59,9 @@ struct partitions_options {
     /* The page of a partition, as an earlier start left it or new; `*survived` tells which. */
     enum status (*stats_page)(void *context, uint32_t partition, struct stats_page **out,
                               bool *survived);
+    /* Likewise the page of topics' own starts. NULL: there are none. */
+    enum status (*starts_page)(void *context, uint32_t partition, struct log_id log_id,
+                               struct topic_starts **out);
     /* 16 bytes that nobody else has. */
     struct log_id (*fresh_id)(void *context);
     void *context;
@@ -75,10 +83,19 @@ MUST_CHECK enum status partitions_supply(const struct partitions *partitions,
                                          const struct config *config, const char *runtime,
                                          struct segment_supply **out);
 
-/* And what removes their segments, orphans' too. */
+struct partitions_retention {
+    struct root_page *root;
+    struct node_page *node;
+    const char *runtime; /* where live indexes are; NULL: they are private */
+    uint32_t (*path_of)(void *context, uint32_t partition); /* as retention's; NULL: one path */
+    void *context;
+};
+
+/* And what removes their segments, orphans' too. The partitions outlive it. */
 MUST_CHECK enum status partitions_retention(const struct partitions *partitions,
-                                            const struct config *config, struct root_page *root,
-                                            struct node_page *node, struct retention **out);
+                                            const struct config *config,
+                                            const struct partitions_retention *place,
+                                            struct retention **out);
 
 /* What a crash left of a ledger, made to add up again. `survived`: the page is that of the run that
  * ended. Exposed for its test. */

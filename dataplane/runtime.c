@@ -104,6 +104,11 @@ static enum status check_stats(const uint8_t *at, size_t size_bytes)
     return stats_page_check((const struct stats_page *)at, size_bytes);
 }
 
+static enum status check_starts(const uint8_t *at, size_t size_bytes)
+{
+    return topic_starts_check((const struct topic_starts *)at, size_bytes);
+}
+
 static enum status open_pages(struct runtime *runtime, const char *node)
 {
     bool node_survived;
@@ -159,6 +164,22 @@ enum status runtime_stats_page(struct runtime *runtime, uint32_t partition,
     if (status != STATUS_OK) { return status; }
     *out = (struct stats_page *)file->at;
     if (!*survived) { stats_page_init(*out, partition); }
+    return STATUS_OK;
+}
+
+enum status runtime_topic_starts(struct runtime *runtime, uint32_t partition, struct log_id log_id,
+                                 struct mapped_file *file, struct topic_starts **out)
+{
+    char name[TOPIC_STARTS_NAME_BYTES];
+    bool survived;
+    topic_starts_file_name(partition, name);
+    const enum status status =
+        open_or_make(runtime, name, sizeof **out, check_starts, file, &survived);
+    if (status != STATUS_OK) { return status; }
+    *out = (struct topic_starts *)file->at;
+    if (!survived || !log_id_equal((*out)->log_id, log_id)) {
+        topic_starts_init(*out, partition, log_id);
+    }
     return STATUS_OK;
 }
 

@@ -16,6 +16,7 @@
 #include "wire/commit_ring.h"
 #include "wire/root_page.h"
 #include "wire/stats_page.h"
+#include "wire/topic_starts.h"
 
 BEGIN_C_DECLS
 
@@ -41,6 +42,12 @@ void runtime_close(struct runtime *runtime);
 MUST_CHECK enum status runtime_stats_page(struct runtime *runtime, uint32_t partition,
                                           struct mapped_file *file, struct stats_page **out,
                                           bool *survived);
+
+/* Where topics of the log begin by limits of their own: as an earlier start left it, if it was of
+ * this log; else new. */
+MUST_CHECK enum status runtime_topic_starts(struct runtime *runtime, uint32_t partition,
+                                            struct log_id log_id, struct mapped_file *file,
+                                            struct topic_starts **out);
 
 /* A new commit ring, replacing an older one of that name. */
 MUST_CHECK enum status runtime_commit_ring(struct runtime *runtime, uint32_t partition,

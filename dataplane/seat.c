@@ -10,10 +10,11 @@
 enum { IDLE_WATERMARK_NS = 500 * NS_PER_MS };
 
 /* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
- */
+ * Ages of topics alone need none: they reach into the open segment (storage/topic_expiry.h). */
 static uint64_t segment_age_of(const struct config *config)
 {
     const uint64_t day_ns = UINT64_C(86400) * NS_PER_S;
+    if (config->storage.segment_age_ns != 0) { return config->storage.segment_age_ns; }
     if (config->storage.retain_age_ns == 0) { return 0; }
     const uint64_t quarter_ns = config->storage.retain_age_ns / 4;
     return quarter_ns < day_ns ? quarter_ns : day_ns;

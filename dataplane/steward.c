@@ -14,25 +14,43 @@ enum {
 };
 
 struct steward {
-    pthread_t thread;
+    pthread_t supply_thread;
+    pthread_t retention_thread;
+    bool supply_runs;
+    bool retention_runs;
     struct segment_supply *supply;
     struct retention *retention;
     atomic_bool stop;
 };
 
-static void *steward_main(void *argument)
+static void pause_ns(uint64_t ns)
+{
+    const struct timespec pause = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+    nanosleep(&pause, NULL);
+}
+
+static void *supply_main(void *argument)
 {
     struct steward *const steward = argument;
-    uint64_t retention_ns = 0;
+    while (!atomic_load(&steward->stop)) {
+        if (segment_supply_work(steward->supply, clock_mono_ns())) { continue; }
+        pause_ns(SUPPLY_PERIOD_NS);
+    }
+    return NULL;
+}
+
+/* Wakes as often as the other, so that a stop never waits for a whole period. */
+static void *retention_main(void *argument)
+{
+    struct steward *const steward = argument;
+    uint64_t ran_ns = 0;
     while (!atomic_load(&steward->stop)) {
         const struct instant now = clock_now();
-        if (now.mono_ns - retention_ns >= RETENTION_PERIOD_NS) {
-            retention_ns = now.mono_ns;
+        if (now.mono_ns - ran_ns >= RETENTION_PERIOD_NS) {
+            ran_ns = now.mono_ns;
             (void)retention_run(steward->retention, now); /* it counts and reports itself */
         }
-        if (segment_supply_work(steward->supply, now.mono_ns)) { continue; }
-        const struct timespec pause = {.tv_nsec = SUPPLY_PERIOD_NS};
-        nanosleep(&pause, NULL);
+        pause_ns(SUPPLY_PERIOD_NS);
     }
     return NULL;
 }
@@ -44,9 +62,14 @@ enum status steward_start(struct segment_supply *supply, struct retention *reten
     if (steward == NULL) { return STATUS_NO_MEMORY; }
     steward->supply = supply;
     steward->retention = retention;
-    const int refused = pthread_create(&steward->thread, NULL, steward_main, steward);
+    int refused = pthread_create(&steward->supply_thread, NULL, supply_main, steward);
+    steward->supply_runs = refused == 0;
+    if (refused == 0) {
+        refused = pthread_create(&steward->retention_thread, NULL, retention_main, steward);
+        steward->retention_runs = refused == 0;
+    }
     if (refused != 0) {
-        free(steward);
+        steward_stop(steward);
         return status_from_errno(refused);
     }
     *out = steward;
@@ -57,6 +80,7 @@ void steward_stop(struct steward *steward)
 {
     if (steward == NULL) { return; }
     atomic_store(&steward->stop, true);
-    pthread_join(steward->thread, NULL);
+    if (steward->supply_runs) { pthread_join(steward->supply_thread, NULL); }
+    if (steward->retention_runs) { pthread_join(steward->retention_thread, NULL); }
     free(steward);
 }

@@ -8,20 +8,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "serve/token_bucket.h"
 
 TAILQ_HEAD(cold_jobs, cold_job);
 
 enum {
     SCRATCH_ALIGN_BYTES = 4096,
     READS_MAX = 2, /* bytes that were wrong once may have been spoilt on the way */
-};
-
-/* Reads that are paid for later: a batch may overdraw the balance, the next waits until it is
- * positive again. A quarter of a second may be saved up. */
-struct token_bucket {
-    uint64_t bytes_per_s;
-    int64_t balance_bytes;
-    uint64_t refilled_ns;
 };
 
 struct cold_reader {
@@ -42,28 +35,6 @@ struct cold_reader {
     uint8_t *scratch;
     size_t scratch_bytes;
 };
-
-/* ------------------------------------------------------------------------------ token bucket */
-
-static void bucket_refill(struct token_bucket *bucket, uint64_t now_ns)
-{
-    const uint64_t elapsed_ns = now_ns - bucket->refilled_ns;
-    const double gained = (double)elapsed_ns * (double)bucket->bytes_per_s / NS_PER_S;
-    const double most = (double)bucket->bytes_per_s / 4;
-    const double balance = (double)bucket->balance_bytes + gained;
-    bucket->balance_bytes = (int64_t)(balance < most ? balance : most);
-    bucket->refilled_ns = now_ns;
-}
-
-/* How long until the next read may start; 0: now. */
-static uint64_t bucket_wait_ns(struct token_bucket *bucket, uint64_t now_ns)
-{
-    if (bucket->bytes_per_s == 0) { return 0; }
-    bucket_refill(bucket, now_ns);
-    if (bucket->balance_bytes >= 0) { return 0; }
-    const double owed = -(double)bucket->balance_bytes;
-    return (uint64_t)(owed * NS_PER_S / (double)bucket->bytes_per_s) + 1;
-}
 
 /* ----------------------------------------------------------------------------------- reading */
 
@@ -89,7 +60,7 @@ static enum status read_job(struct cold_reader *cold, struct cold_job *job)
     enum status status = STATUS_CORRUPT;
     for (int i = 0; i < READS_MAX && status == STATUS_CORRUPT; i++) {
         status = reader_read_cold(cold->reader, &job->location, cold->scratch, &bytes);
-        cold->bucket.balance_bytes -= (int64_t)cold_bytes;
+        token_bucket_take(&cold->bucket, cold_bytes);
     }
     if (status != STATUS_OK) { return status; }
 
@@ -113,7 +84,7 @@ static struct cold_job *wait_for_job(struct cold_reader *cold)
             pthread_cond_wait(&cold->work, &cold->mutex);
             continue;
         }
-        const uint64_t wait_ns = bucket_wait_ns(&cold->bucket, clock_mono_ns());
+        const uint64_t wait_ns = token_bucket_wait_ns(&cold->bucket, clock_mono_ns());
         if (wait_ns == 0) {
             TAILQ_REMOVE(&cold->queued, job, entry);
             return job;
@@ -181,8 +152,7 @@ enum status cold_reader_create(const struct cold_reader_options *options, struct
     if (cold == NULL) { return STATUS_NO_MEMORY; }
     cold->reader = options->reader;
     cold->queue_max = options->queue_max;
-    cold->bucket.bytes_per_s = options->bytes_per_s;
-    cold->bucket.refilled_ns = clock_mono_ns();
+    token_bucket_init(&cold->bucket, options->bytes_per_s, clock_mono_ns());
     TAILQ_INIT(&cold->queued);
     TAILQ_INIT(&cold->done);
     sync_init(cold);

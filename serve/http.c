@@ -69,14 +69,19 @@ static void judge(struct http *http, struct health *out)
 static void on_metrics(struct http *http, struct evhttp_request *request)
 {
     struct health health;
+    struct scrub_progress scrub;
+    const struct instant now = clock_now();
     judge(http, &health);
+    if (http->options.scrubber != NULL) { scrubber_progress(http->options.scrubber, &scrub); }
     const struct metrics_sources sources = {
         .reader = http->options.health->reader,
         .pages = http->options.pages,
         .stats = http->options.stats,
         .ready = health_is_ready(&health),
         .doorbell_connected = doorbell_is_connected(http->options.doorbell),
-        .now_ns = clock_mono_ns(),
+        .now_ns = now.mono_ns,
+        .wall_ms = now.wall_ms,
+        .scrub = http->options.scrubber != NULL ? &scrub : NULL,
     };
     struct text body;
     text_init(&body);

@@ -11,6 +11,7 @@
 #include "serve/doorbell.h"
 #include "serve/health.h"
 #include "serve/runtime_pages.h"
+#include "serve/scrubber.h"
 #include "serve/serve_stats.h"
 
 BEGIN_C_DECLS
@@ -26,6 +27,7 @@ struct http_options {
     struct runtime_pages *pages;
     struct serve_stats *stats;
     const struct doorbell *doorbell;
+    struct scrubber *scrubber; /* NULL: off */
 };
 
 /* STATUS_IO: cannot listen; the reason has been logged. */

@@ -48,6 +48,7 @@ static void fill_options(const struct config *config, struct server_options *out
         .cold_read_bytes_per_s = config->serve.cold_read_bytes_per_s,
         .cache_bytes = config->serve.cache_bytes,
         .connections_max = config->serve.connections_max,
+        .scrub_bytes_per_s = config->serve.scrub_bytes_per_s,
     };
 }
 

@@ -343,6 +343,66 @@ static void write_value(struct text *out, const char *name, const char *type, co
     text_printf(out, "penstock_%s %" PRIu64 "\n", name, value);
 }
 
+struct path_field {
+    const char *name;
+    const char *help;
+    size_t position; /* in struct node_path, 64 bits */
+    bool is_seconds; /* which may be never */
+};
+
+static const struct path_field path_fields[] = {
+    {"storage_free_bytes", "Free on the path's file system.",
+     offsetof(struct node_path, free_bytes), false},
+    {"storage_write_bytes_per_second", "Written to the logs of the path, smoothed over a minute.",
+     offsetof(struct node_path, write_bytes_per_s), false},
+    {"storage_full_seconds",
+     "At the present rate, until ingest closes for want of space; +Inf: never.",
+     offsetof(struct node_path, full_seconds), true},
+    {"storage_trim_seconds",
+     "At the present rate, until retention by bytes or free space takes segments; +Inf: never.",
+     offsetof(struct node_path, trim_seconds), true},
+};
+
+static void write_path_value(struct text *out, const struct node_path *path,
+                             const struct path_field *field)
+{
+    const uint64_t value = load_le64((const uint8_t *)path + field->position);
+    if (field->is_seconds && value == NODE_SECONDS_NEVER) {
+        text_printf(out, "\"} +Inf\n");
+    } else {
+        text_printf(out, "\"} %" PRIu64 "\n", value);
+    }
+}
+
+static void write_path_label(struct text *out, const char *name, const struct node_path *path)
+{
+    text_printf(out, "penstock_%s{path=\"", name);
+    text_label(out, path->path);
+}
+
+static void write_paths(const struct node_page *node, struct text *out)
+{
+    const uint32_t count = node->path_count <= NODE_PATHS_MAX ? node->path_count : NODE_PATHS_MAX;
+    for (size_t i = 0; i < ARRAY_COUNT(path_fields); i++) {
+        family(out, path_fields[i].name, "gauge", path_fields[i].help);
+        for (uint32_t k = 0; k < count; k++) {
+            struct node_path path = node->paths[k]; /* a copy: the name must end */
+            path.path[sizeof path.path - 1] = '\0';
+            if (!path.used) { continue; }
+            write_path_label(out, path_fields[i].name, &path);
+            write_path_value(out, &path, &path_fields[i]);
+        }
+    }
+    family(out, "storage_low", "gauge", "1: less than storage.retain.free is free on the path.");
+    for (uint32_t k = 0; k < count; k++) {
+        struct node_path path = node->paths[k];
+        path.path[sizeof path.path - 1] = '\0';
+        if (!path.used) { continue; }
+        write_path_label(out, "storage_low", &path);
+        text_printf(out, "\"} %" PRIu32 "\n", path.low);
+    }
+}
+
 static void write_node(const struct metrics_sources *sources, struct text *out)
 {
     const struct node_page *const node = runtime_pages_node(sources->pages);
@@ -374,6 +434,16 @@ static void write_node(const struct metrics_sources *sources, struct text *out)
                 node_durability_text(node->durability));
     write_value(out, "expired_bytes_total", "counter", "Bytes of segments removed by retention.",
                 node->expired_bytes);
+    write_value(out, "records_expired_in_place_total", "counter",
+                "Of the expired records, those that went by their topic's own limits.",
+                node->entries_expired_in_place);
+    write_value(out, "segments_expired_early_total", "counter",
+                "Of the expired segments, those that went because a path ran low.",
+                node->segments_expired_early);
+    write_value(out, "log_bytes", "gauge",
+                "Files of all logs, prepared ones and those about to be removed included.",
+                node->log_bytes);
+    write_paths(node, out);
 }
 
 static void write_state(const struct metrics_sources *sources, struct text *out)
@@ -462,6 +532,38 @@ static void write_serve(const struct serve_stats *stats, struct text *out)
                 stats->cache_bytes);
 }
 
+static double wall_age_seconds(const struct metrics_sources *sources, int64_t then_ms)
+{
+    return sources->wall_ms > then_ms ? (double)(sources->wall_ms - then_ms) / MS_PER_S : 0;
+}
+
+static void write_scrub(const struct metrics_sources *sources, struct text *out)
+{
+    const struct scrub_progress *const scrub = sources->scrub;
+    if (scrub == NULL) { return; }
+    write_value(out, "scrub_bytes_total", "counter", "Bytes of sealed segments read and checked.",
+                scrub->bytes);
+    write_value(out, "scrub_passes_total", "counter",
+                "Times that every sealed segment was checked, since start.", scrub->passes);
+    write_value(out, "scrub_damaged_ranges_total", "counter",
+                "Ranges found damaged; the log names each once.", scrub->damaged_ranges);
+    write_value(out, "scrub_damaged_bytes_total", "counter", "Bytes of those ranges.",
+                scrub->damaged_bytes);
+    write_value(out, "scrub_segments", "gauge", "Sealed segments there are to check.",
+                scrub->segments);
+    if (scrub->oldest_wall_ms != 0) {
+        family(out, "scrub_oldest_seconds", "gauge",
+               "Since the segment that waits for longest was checked, or else opened.");
+        text_printf(out, "penstock_scrub_oldest_seconds %.3f\n",
+                    wall_age_seconds(sources, scrub->oldest_wall_ms));
+    }
+    if (scrub->pass_end_wall_ms != 0) {
+        family(out, "scrub_pass_age_seconds", "gauge", "Since a whole pass ended.");
+        text_printf(out, "penstock_scrub_pass_age_seconds %.3f\n",
+                    wall_age_seconds(sources, scrub->pass_end_wall_ms));
+    }
+}
+
 static void write_allocator(struct text *out)
 {
     static const struct {
@@ -493,5 +595,6 @@ void metrics_write(const struct metrics_sources *sources, struct text *out)
     write_node(sources, out);
     write_topics(sources, out);
     write_serve(sources->stats, out);
+    write_scrub(sources, out);
     write_allocator(out);
 }

@@ -9,6 +9,7 @@
 #include "serve/runtime_pages.h"
 #include "serve/serve_stats.h"
 #include "storage/reader.h"
+#include "storage/scrub.h"
 
 BEGIN_C_DECLS
 
@@ -19,6 +20,8 @@ struct metrics_sources {
     bool ready;
     bool doorbell_connected;
     uint64_t now_ns;
+    int64_t wall_ms;
+    const struct scrub_progress *scrub; /* NULL: off */
 };
 
 struct text; /* serve/text.h */

@@ -13,6 +13,7 @@
 #include "serve/http.h"
 #include "serve/listener.h"
 #include "serve/runtime_pages.h"
+#include "serve/scrubber.h"
 #include "serve/serve_stats.h"
 
 enum {
@@ -32,6 +33,7 @@ struct server {
     struct listener *listener;
     struct http *http;
     struct doorbell *doorbell;
+    struct scrubber *scrubber; /* NULL: off */
     struct event *on_tick;
     struct event *on_cold;
     struct event *on_term;
@@ -121,6 +123,15 @@ static enum status create_catalog(struct server *server)
     return status;
 }
 
+static enum status create_scrubber(struct server *server)
+{
+    const struct server_options *const options = &server->options;
+    const struct scrubber_options scrubber_options = {
+        options->storage_paths, options->storage_path_count, options->scrub_bytes_per_s};
+    if (options->scrub_bytes_per_s == 0) { return STATUS_OK; }
+    return scrubber_create(&scrubber_options, &server->scrubber);
+}
+
 static enum status create_kafka_port(struct server *server)
 {
     const struct server_options *const options = &server->options;
@@ -156,6 +167,7 @@ static enum status create_admin_port(struct server *server)
         .pages = server->pages,
         .stats = &server->stats,
         .doorbell = server->doorbell,
+        .scrubber = server->scrubber,
     };
     return http_create(&options, &server->http);
 }
@@ -183,6 +195,7 @@ static enum status server_build(struct server *server)
 {
     enum status status = create_catalog(server);
     if (status == STATUS_OK) { status = create_doorbell(server); }
+    if (status == STATUS_OK) { status = create_scrubber(server); }
     if (status != STATUS_OK) {
         log_error("cannot read the logs: %s", status_text(status));
         return status;
@@ -224,6 +237,7 @@ void server_destroy(struct server *server)
     http_destroy(server->http);
     doorbell_destroy(server->doorbell);
     listener_destroy(server->listener);
+    scrubber_destroy(server->scrubber);
     cold_reader_destroy(server->catalog.cold); /* before the reader that it uses */
     reader_destroy(server->catalog.reader);
     block_cache_destroy(server->catalog.cache);

@@ -29,6 +29,7 @@ struct server_options {
     uint64_t cold_read_bytes_per_s; /* 0: no limit */
     uint64_t cache_bytes;
     uint32_t connections_max;
+    uint64_t scrub_bytes_per_s; /* 0: never */
 };
 
 /* Texts and arrays of the options must live as long as the server. Every reason for a failure has

@@ -161,4 +161,7 @@ struct files posix_files_port(struct posix_files *files);
  * below /dev. */
 bool posix_path_is_device(const char *path);
 
+/* Index of the path in which the partition's directory lies, or would be made. */
+size_t posix_files_path_of(const struct posix_files *files, uint32_t partition);
+
 END_C_DECLS

@@ -48,13 +48,18 @@ static struct segment_name name_parse(const char *name)
 
 /* The storage path that holds a partition: where it was found first, or, when it is nowhere, where
  * a new one goes. */
-static struct file_store store_of(const struct posix_files *files, uint32_t partition)
+static size_t store_index_of(const struct posix_files *files, uint32_t partition)
 {
     for (size_t i = 0; i < files->count; i++) {
         const struct file_store store = files->stores[i];
-        if (store.ops->has_partition(store.self, partition)) { return store; }
+        if (store.ops->has_partition(store.self, partition)) { return i; }
     }
-    return files->stores[partition % files->count];
+    return partition % files->count;
+}
+
+static struct file_store store_of(const struct posix_files *files, uint32_t partition)
+{
+    return files->stores[store_index_of(files, partition)];
 }
 
 /* --------------------------------------------------------------------------------- open files */
@@ -300,6 +305,11 @@ void posix_files_destroy(struct posix_files *files)
     pthread_mutex_destroy(&files->lock);
     free(files);
     errno = saved;
+}
+
+size_t posix_files_path_of(const struct posix_files *files, uint32_t partition)
+{
+    return store_index_of(files, partition);
 }
 
 struct files posix_files_port(struct posix_files *files)

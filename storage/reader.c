@@ -401,6 +401,20 @@ enum status reader_find_offset(struct reader *reader, size_t topic, uint32_t par
     return STATUS_OK;
 }
 
+/* Of what the topic's own limits left of a segment. `entry` is where the whole of it has the time:
+ * in front of the log start, a later batch has it, or none. */
+static const struct batch_entry *not_expired(const struct segment_index *index, int32_t topic,
+                                             const struct batch_entry *entry, uint64_t log_start,
+                                             int64_t timestamp_ms)
+{
+    while (entry != NULL &&
+           (entry->next_offset <= log_start || entry->max_timestamp_ms < timestamp_ms)) {
+        const uint64_t next = entry->next_offset > log_start ? entry->next_offset : log_start;
+        entry = segment_index_find_offset(index, topic, next);
+    }
+    return entry;
+}
+
 enum status reader_find_timestamp(struct reader *reader, size_t topic, uint32_t partition,
                                   int64_t timestamp_ms, struct batch_location *out)
 {
@@ -410,12 +424,17 @@ enum status reader_find_timestamp(struct reader *reader, size_t topic, uint32_t 
     for (size_t i = 0; i < found->segment_count; i++) {
         struct reader_segment *const segment = found->segments[i];
         const struct segment_span *const span = &segment->spans[local];
+        const uint64_t log_start = found->topics[local].log_start;
         if (span->bytes == 0 || span->max_timestamp_ms < timestamp_ms) { continue; }
+        if (span->records_end <= log_start) { continue; }
         const enum status status = segment_use(reader, segment);
         if (status != STATUS_OK) { return status; }
-        const struct batch_entry *const entry =
+        const struct batch_entry *const first =
             segment_index_find_timestamp(&segment->index, local, timestamp_ms);
-        if (entry == NULL) { return STATUS_CORRUPT; }
+        if (first == NULL) { return STATUS_CORRUPT; }
+        const struct batch_entry *const entry =
+            not_expired(&segment->index, local, first, log_start, timestamp_ms);
+        if (entry == NULL) { continue; }
         location_fill(found, segment, entry, out);
         return STATUS_OK;
     }

@@ -1,11 +1,13 @@
 #include "storage/reader_partition.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/logger.h"
 #include "storage/segment_scan.h"
+#include "wire/topic_starts.h"
 
 struct reader_partition *reader_partition_create(uint32_t number, struct reader_catalog *catalog)
 {
@@ -26,6 +28,7 @@ void reader_partition_destroy(struct reader_partition *partition)
     free(partition->segments);
     free(partition->local_of);
     mapped_file_close(&partition->ring);
+    mapped_file_close(&partition->starts);
     free(partition);
 }
 
@@ -92,6 +95,61 @@ static void log_starts_find(struct reader_partition *partition)
             break;
         }
         if (start > topic->log_start) { topic->log_start = start; }
+    }
+}
+
+/* Never beyond what is durable, whatever the page says. */
+static void starts_take(struct reader_partition *partition, const struct topic_starts *page)
+{
+    for (size_t i = 0; i < LOG_TOPICS_MAX; i++) {
+        struct partition_topic *const topic = &partition->topics[i];
+        if (!topic->known) { continue; }
+        uint64_t start = atomic_load_explicit(&page->starts[i], memory_order_acquire);
+        if (start > topic->high_watermark) { start = topic->high_watermark; }
+        if (start > topic->log_start) { topic->log_start = start; }
+    }
+}
+
+/* Cheap while nothing expired: one load. */
+static void starts_follow(struct reader_partition *partition)
+{
+    const struct topic_starts *const page = (const struct topic_starts *)partition->starts.at;
+    if (page == NULL) { return; }
+    /* acquire: the starts that it announces are there */
+    const uint64_t generation = atomic_load_explicit(&page->generation, memory_order_acquire);
+    if (generation == partition->starts_generation) { return; }
+    partition->starts_generation = generation;
+    starts_take(partition, page);
+}
+
+static bool starts_are_of(const struct mapped_file *file, const struct reader_partition *partition)
+{
+    const struct topic_starts *const page = (const struct topic_starts *)file->at;
+    return topic_starts_check(page, file->size_bytes) == STATUS_OK &&
+           page->partition == partition->number && log_id_equal(page->log_id, partition->log_id);
+}
+
+static void starts_look(struct reader_partition *partition, const char *runtime)
+{
+    char name[TOPIC_STARTS_NAME_BYTES];
+    char path[4096];
+    struct mapped_file starts = {0};
+    topic_starts_file_name(partition->number, name);
+    const int len = snprintf(path, sizeof path, "%s/%s", runtime, name);
+    if (len < 0 || (size_t)len >= sizeof path) { return; }
+    if (mapped_file_open(path, false, sizeof(struct topic_starts), &starts) != STATUS_OK) {
+        return;
+    }
+    const bool same = starts.inode == partition->starts.inode && partition->starts.at != NULL;
+    if (same || !starts_are_of(&starts, partition)) {
+        mapped_file_close(&starts);
+    } else {
+        mapped_file_close(&partition->starts);
+        partition->starts = starts;
+    }
+    /* Topics may have become known, watermarks risen, since its generation moved. */
+    if (partition->starts.at != NULL) {
+        starts_take(partition, (const struct topic_starts *)partition->starts.at);
     }
 }
 
@@ -191,7 +249,29 @@ bool reader_partition_follow(struct reader_partition *partition)
         grown = true;
     }
     if (grown) { log_starts_find(partition); }
+    starts_follow(partition);
     return grown;
+}
+
+/* Nothing of a log that has gone is offered any more, nor its offsets. */
+static void partition_reset(struct reader_partition *partition, struct open_segments *open)
+{
+    while (partition->segment_count > 0) {
+        segment_drop(partition, open, partition->segment_count - 1);
+    }
+    for (size_t i = 0; i < partition->local_count; i++) { partition->local_of[i] = -1; }
+    memset(partition->topics, 0, sizeof partition->topics);
+    mapped_file_close(&partition->starts);
+    partition->starts_generation = 0;
+    partition->first_segment_number = 0;
+}
+
+static bool is_another_log(const struct reader_partition *partition,
+                           const struct partition_view *view)
+{
+    static const struct log_id unknown = {{0}};
+    return !log_id_equal(view->log_id, unknown) && !log_id_equal(partition->log_id, unknown) &&
+           !log_id_equal(view->log_id, partition->log_id);
 }
 
 /* --------------------------------------------------------------------------------- the ring */
@@ -462,7 +542,9 @@ bool reader_partition_look(struct reader_partition *partition, const struct part
     }
     if (listing.count > 0) { qsort(listing.numbers, listing.count, sizeof(uint64_t), by_value); }
 
-    bool changed = reader_partition_retire(partition, view->open, view->first_segment_number);
+    bool changed = is_another_log(partition, view);
+    if (changed) { partition_reset(partition, view->open); }
+    changed = reader_partition_retire(partition, view->open, view->first_segment_number) || changed;
     partition->complete = true;
     const size_t foreign_before = partition->foreign_count;
     partition->foreign_count = 0;
@@ -476,6 +558,7 @@ bool reader_partition_look(struct reader_partition *partition, const struct part
     ring_look(partition, view);
     changed = reader_partition_follow(partition) || changed;
     if (changed) { log_starts_find(partition); }
+    starts_look(partition, view->runtime);
     free(listing.numbers);
     return changed;
 }

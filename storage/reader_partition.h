@@ -41,6 +41,8 @@ struct reader_partition {
     struct log_id log_id; /* whose segments these are; all zero: none was seen yet */
     size_t foreign_count; /* files of the last look that name another place: never served */
     struct mapped_file ring;
+    struct mapped_file starts;    /* topics' own; unmapped: none */
+    uint64_t starts_generation;   /* when they were looked at last */
     uint64_t ring_capacity_bytes; /* as it was when the ring was mapped: never asked again */
     int16_t *local_of;            /* the log's number of a catalog topic, -1: none */
     size_t local_count;
@@ -63,10 +65,11 @@ struct partition_view {
 struct reader_partition *reader_partition_create(uint32_t number, struct reader_catalog *catalog);
 void reader_partition_destroy(struct reader_partition *partition);
 
-/* Looks at directories and mappings again; answers whether anything became visible or went. */
+/* Looks at directories and mappings again; answers whether anything became visible or went. Another
+ * log than before: all that was known of the old one goes. */
 bool reader_partition_look(struct reader_partition *partition, const struct partition_view *view);
 
-/* Takes over what live indexes count now. */
+/* Takes over what live indexes count now, and where topics begin by limits of their own. */
 bool reader_partition_follow(struct reader_partition *partition);
 
 /* Segments below `first` vanish. */

@@ -104,6 +104,20 @@ static void supply_close(const struct segment_supply *supply, struct prepared_se
     files_close(supply->options.files, segment->file);
 }
 
+/* A disk that is about to be full is a planned state: what was opened can still be sealed, what a
+ * crash leaves recovered, and the file system keeps room for its own. */
+static enum status supply_check_reserve(const struct segment_supply *supply, uint32_t partition)
+{
+    uint64_t free_bytes;
+    const uint64_t reserve_bytes = supply->options.reserve_bytes;
+    if (reserve_bytes == 0) { return STATUS_OK; }
+    const enum status status = files_space(supply->options.files, partition, &free_bytes);
+    if (status != STATUS_OK) { return status; }
+    if (free_bytes < reserve_bytes) { return STATUS_NO_SPACE; }
+    const bool fits = supply->options.segment_bytes <= free_bytes - reserve_bytes;
+    return fits ? STATUS_OK : STATUS_NO_SPACE;
+}
+
 static enum status supply_prepare(struct segment_supply *supply, struct supply_log *log)
 {
     struct prepared_segment segment = {
@@ -112,11 +126,12 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
         .index_size_bytes = live_index_file_bytes(supply->options.index_entries),
     };
     if (!supply_nonce(supply, &segment.nonce)) { return STATUS_BUSY; }
+    enum status status = supply_check_reserve(supply, log->partition);
+    if (status != STATUS_OK) { return status; }
 
     char name[LOG_NAME_BYTES];
     log_segment_name(log->partition, segment.number, name);
-    enum status status =
-        files_create(supply->options.files, name, segment.capacity_bytes, &segment.file);
+    status = files_create(supply->options.files, name, segment.capacity_bytes, &segment.file);
     if (status == STATUS_EXISTS && log->next_number < UINT64_MAX) {
         log->next_number++; /* someone else's: never touched */
     }

@@ -45,6 +45,8 @@ struct segment_supply_options {
     uint32_t index_entries; /* capacity of one live index */
     size_t log_count;
     uint64_t grace_ns; /* how long a sealed segment's live index stays */
+    uint64_t
+        reserve_bytes; /* free space that no segment takes: STATUS_NO_SPACE before the disk's */
 };
 
 MUST_CHECK enum status segment_supply_create(const struct segment_supply_options *options,

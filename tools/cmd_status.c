@@ -188,11 +188,42 @@ static void print_port(const struct node_port *port)
            port->rss ? ", RSS" : "", port->checksum_offload ? ", checksums in hardware" : "");
 }
 
+/* "full in 3 h at this rate" */
+static void print_path(const struct node_path *path)
+{
+    char free_text[HUMAN_TEXT_BYTES];
+    char rate[HUMAN_TEXT_BYTES];
+    char when[HUMAN_TEXT_BYTES];
+    printf("  %.*s: %s free, %s/s written", (int)strnlen(path->path, sizeof path->path), path->path,
+           human_bytes(path->free_bytes, free_text), human_bytes(path->write_bytes_per_s, rate));
+    if (path->full_seconds != NODE_SECONDS_NEVER) {
+        printf("; full in %s at this rate", human_duration(path->full_seconds * NS_PER_S, when));
+    }
+    if (path->trim_seconds == 0) {
+        printf("; retention trims");
+    } else if (path->trim_seconds != NODE_SECONDS_NEVER) {
+        printf("; retention trims in %s", human_duration(path->trim_seconds * NS_PER_S, when));
+    }
+    printf("%s\n", path->low ? "; LOW: oldest segments go early" : "");
+}
+
+static void print_paths(const struct node_page *node)
+{
+    bool said = false;
+    for (uint32_t i = 0; i < node->path_count && i < NODE_PATHS_MAX; i++) {
+        if (!node->paths[i].used) { continue; }
+        if (!said) { printf("\n"); }
+        said = true;
+        print_path(&node->paths[i]);
+    }
+}
+
 static void print_status(const struct runtime_sample *now, const struct runtime_sample *before)
 {
     print_node(now);
     print_partitions(now, before);
     print_lanes(now);
+    if (runtime_sample_is_running(now) && now->has_node) { print_paths(&now->node); }
     printf("\n");
     for (uint32_t i = 0; i < now->node.port_count; i++) { print_port(&now->node.ports[i]); }
     fflush(stdout);
@@ -255,18 +286,41 @@ static json_t *json_port(const struct node_port *port)
                      "send_dropped", (json_int_t)port->send_dropped_frames);
 }
 
+static json_t *json_seconds(uint64_t seconds)
+{
+    return seconds == NODE_SECONDS_NEVER ? json_null() : json_integer((json_int_t)seconds);
+}
+
+static json_t *json_paths(const struct node_page *node)
+{
+    json_t *const out = json_array();
+    for (uint32_t i = 0; i < node->path_count && i < NODE_PATHS_MAX; i++) {
+        const struct node_path *const path = &node->paths[i];
+        if (!path->used) { continue; }
+        json_array_append_new(out,
+                              json_pack("{s:o, s:I, s:I, s:o, s:o, s:b}", "path",
+                                        json_text_of(path->path, sizeof path->path), "free_bytes",
+                                        (json_int_t)path->free_bytes, "write_bytes_per_s",
+                                        (json_int_t)path->write_bytes_per_s, "full_seconds",
+                                        json_seconds(path->full_seconds), "trim_seconds",
+                                        json_seconds(path->trim_seconds), "low", path->low != 0));
+    }
+    return out;
+}
+
 static json_t *json_node(const struct node_page *node)
 {
     char epoch[17]; /* text: JSON's numbers lose the low bits in many readers */
     snprintf(epoch, sizeof epoch, "%016" PRIx64, node->rules_epoch);
     return json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:I, s:I}", "polling", polling_text(node),
-        "durability", node_durability_text(node->durability), "iowq_threads",
+        "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "polling",
+        polling_text(node), "durability", node_durability_text(node->durability), "iowq_threads",
         (json_int_t)node->iowq_threads, "iowq_threads_astray",
         (json_int_t)node->iowq_threads_astray, "iowq_sightings", (json_int_t)node->iowq_sightings,
         "hugepages", node->hugepages != 0, "memory_bytes", (json_int_t)node->memory_bytes, "rules",
         (json_int_t)node->rule_count, "rules_epoch", epoch, "restarts_after_crash",
-        (json_int_t)node->restarts_after_crash, "notes_lost", (json_int_t)node->notes_lost);
+        (json_int_t)node->restarts_after_crash, "notes_lost", (json_int_t)node->notes_lost,
+        "log_bytes", (json_int_t)node->log_bytes, "paths", json_paths(node));
 }
 
 /* One object a line, so that --watch gives a stream. */

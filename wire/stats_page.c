@@ -45,6 +45,7 @@ enum status node_page_check(const struct node_page *page, size_t size_bytes)
     if (memcmp(page->magic, node_magic, sizeof page->magic) != 0) { return STATUS_CORRUPT; }
     if (page->version != SHARED_VERSION) { return STATUS_UNSUPPORTED; }
     if (page->port_count > NODE_PORTS_MAX) { return STATUS_CORRUPT; }
+    if (page->path_count > NODE_PATHS_MAX) { return STATUS_CORRUPT; }
     return STATUS_OK;
 }
 

@@ -218,6 +218,21 @@ enum node_durability { /* storage.durability, as it was decided */
                        NODE_DURABILITY_FDATASYNC,
 };
 
+enum { NODE_PATHS_MAX = 64, NODE_PATH_TEXT_BYTES = 104 };
+
+#define NODE_SECONDS_NEVER UINT64_MAX
+
+/* A storage path, as retention saw it within the last second or two. */
+struct node_path {
+    char path[NODE_PATH_TEXT_BYTES]; /* cut where it is longer */
+    uint64_t free_bytes;             /* of its file system */
+    uint64_t full_seconds;           /* until ingest closes there; NODE_SECONDS_NEVER */
+    uint64_t trim_seconds;           /* until retention begins to take its segments */
+    uint64_t write_bytes_per_s;      /* of its logs, smoothed over a minute */
+    uint32_t used;                   /* 0: nothing is known of it yet */
+    uint32_t low;                    /* 1: less than storage.retain.free is free */
+};
+
 struct node_page {
     uint8_t magic[8]; /* "PENSTNOD" */
     uint32_t version; /* SHARED_VERSION */
@@ -239,6 +254,13 @@ struct node_page {
     uint64_t iowq_threads;        /* threads that the kernel keeps for our disks: now */
     uint64_t iowq_threads_astray; /* of them: may run, or ran last, on a worker's core */
     uint64_t iowq_sightings;      /* times that some were found astray: a fault */
+    /* Appended: older readers do not look this far. */
+    uint64_t entries_expired_in_place; /* of entries_expired: by their topic's own limits */
+    uint64_t segments_expired_early;   /* of segments_expired: because a path ran low */
+    uint64_t log_bytes;                /* files of all logs, spares and retired ones too */
+    uint32_t path_count;
+    uint32_t padding;
+    struct node_path paths[NODE_PATHS_MAX];
 };
 
 enum { STATS_NAME_BYTES = 32 };

@@ -87,7 +87,8 @@ class WorkerTest : public testing::Test {
                                                       .segment_bytes = kSegmentBytes,
                                                       .index_entries = 4096,
                                                       .log_count = 1,
-                                                      .grace_ns = 0};
+                                                      .grace_ns = 0,
+                                                      .reserve_bytes = 0};
         struct segment_supply *made_supply = nullptr;
         ASSERT_EQ(segment_supply_create(&supply, &made_supply), STATUS_OK);
         supply_.reset(made_supply);

@@ -278,8 +278,8 @@ static enum status make_supply(struct sim_node *node, struct instant now)
     enum status status =
         partitions_supply(&node->partitions, &node->config, /*runtime=*/NULL, &node->supply);
     if (status == STATUS_OK) {
-        status = partitions_retention(&node->partitions, &node->config, node->root, &node->page,
-                                      &node->retention);
+        const struct partitions_retention place = {.root = node->root, .node = &node->page};
+        status = partitions_retention(&node->partitions, &node->config, &place, &node->retention);
     }
     if (status != STATUS_OK) { return status; }
     segment_supply_seed(node->supply, random_u64(&node->random));

@@ -280,8 +280,12 @@ class Life {
     // From now on only the newest segments stay, and those that lanes need.
     void Retain(uint64_t bytes)
     {
-        const struct retention_options options = {
-            sim_disk_files(disk_.get()), root_.get(), node_.get(), bytes, 0, NS_PER_MS};
+        struct retention_options options = {};
+        options.files = sim_disk_files(disk_.get());
+        options.root = root_.get();
+        options.node = node_.get();
+        options.retain_bytes = bytes;
+        options.grace_ns = NS_PER_MS;
         ASSERT_EQ(retention_create(&options, &retention_), STATUS_OK);
     }
     uint64_t FirstSegment() const { return root_->partitions[0].first_segment_number; }

@@ -401,6 +401,8 @@ class LogRig {
         return reinterpret_cast<struct live_index_header *>(indexes_.back().at);
     }
 
+    const char *Runtime() const { return runtime_.path().c_str(); }
+
     struct sim_disk *disk = nullptr;
     struct segment_supply *supply = nullptr;
     struct core_log *log = nullptr;

@@ -16,6 +16,7 @@
 #include "wire/commit_ring.h"
 #include "wire/live_index.h"
 #include "wire/root_page.h"
+#include "wire/topic_starts.h"
 
 namespace {
 
@@ -486,6 +487,112 @@ TEST_F(Reader, LosesRetiredSegmentsAtOnce)
     ASSERT_EQ(files_remove(sim_disk_files(disk_.get()), SegmentName(1).c_str()), STATUS_OK);
     found_ = retired;
     Cold(STATUS_NOT_FOUND);
+}
+
+// Topics' own starts, as retention publishes them.
+class Starts {
+  public:
+    explicit Starts(const std::string &runtime)
+    {
+        EXPECT_EQ(mapped_file_create((runtime + "/starts-0000").c_str(),
+                                     sizeof(struct topic_starts), &file_),
+                  STATUS_OK);
+        topic_starts_init(Page(), 0, IdOf(0x10));
+    }
+    ~Starts() { mapped_file_close(&file_); }
+    Starts(const Starts &) = delete;
+    Starts &operator=(const Starts &) = delete;
+    struct topic_starts *Page() { return reinterpret_cast<struct topic_starts *>(file_.at); }
+    void Set(int32_t topic, uint64_t start)
+    {
+        Page()->starts[topic] = start;
+        Page()->generation = Page()->generation + 1;
+    }
+
+  private:
+    struct mapped_file file_ = {};
+};
+
+TEST_F(Reader, BeginsWhereTheTopicsOwnLimitsSayThoughTheSegmentStays)
+{
+    Ingest ingest(runtime_.path());
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    for (int i = 0; i < 4; i++) { log.Commit({{0, 5}, {1, 1}}); }
+    log.Seal();
+    Starts starts(runtime_.path());
+    starts.Set(0, 10);
+    Start();
+
+    Refresh();
+    EXPECT_EQ(Marks("events").log_start, 10U);
+    EXPECT_EQ(Marks("payments").log_start, 0U);
+    starts.Set(0, 15);
+    Refresh();
+    EXPECT_EQ(Marks("events").log_start, 15U);
+    starts.Set(0, 12);
+    Refresh();
+    EXPECT_EQ(Marks("events").log_start, 15U) << "it never goes back";
+    starts.Set(0, UINT64_MAX);
+    Refresh();
+
+    EXPECT_EQ(Marks("events").log_start, 20U) << "never beyond what is durable";
+}
+
+TEST_F(Reader, ATimestampIsNotFoundInFrontOfTheLogStart)
+{
+    Ingest ingest(runtime_.path());
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 5, 100, 9000}});
+    log.Commit({{0, 5, 100, 2000}});
+    log.Commit({{0, 5, 100, 3000}});
+    log.Seal();
+    Starts starts(runtime_.path());
+    starts.Set(0, 5);
+    Start();
+    Refresh();
+
+    ASSERT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 2500, &found_), STATUS_OK);
+    EXPECT_EQ(found_.base_offset, 10U);
+    EXPECT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 3001, &found_), STATUS_NOT_FOUND);
+}
+
+TEST_F(Reader, StartsOfAnotherLogAreNotBelieved)
+{
+    Ingest ingest(runtime_.path());
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 5}});
+    log.Seal();
+    Starts starts(runtime_.path());
+    starts.Page()->log_id = IdOf(0x77);
+    starts.Set(0, 5);
+    Start();
+    Refresh();
+
+    EXPECT_EQ(Marks("events").log_start, 0U);
+}
+
+TEST_F(Reader, ForgetsALogWhenAnotherTookItsPlace)
+{
+    Ingest ingest(runtime_.path());
+    ingest.Root()->partitions[0].log_id = IdOf(0x10);
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 5}});
+    log.Seal();
+    Start();
+    Refresh();
+    ASSERT_EQ(Marks("events").high_watermark, 5U);
+
+    ASSERT_EQ(files_remove(sim_disk_files(disk_.get()), SegmentName(1).c_str()), STATUS_OK);
+    ingest.Root()->partitions[0].log_id = IdOf(0x11);
+    ingest.Restart(/*incarnation=*/2);
+    Refresh();
+
+    EXPECT_EQ(Marks("events").high_watermark, 0U);
+    EXPECT_EQ(Find("events", 0), STATUS_NOT_FOUND);
 }
 
 TEST_F(Reader, RebuildsASegmentWhoseFooterIsRotten)

@@ -22,6 +22,11 @@ class SegmentSupply : public testing::Test {
     {
         const struct sim_disk_options disk_options = {1, 0, 0, 0};
         disk_ = sim_disk_create(&disk_options);
+        Make(/*reserve_bytes=*/0);
+    }
+    void Make(uint64_t reserve_bytes)
+    {
+        segment_supply_destroy(supply_);
         struct segment_supply_options options = {};
         options.files = sim_disk_files(disk_);
         options.runtime = runtime_.path().c_str();
@@ -29,6 +34,7 @@ class SegmentSupply : public testing::Test {
         options.index_entries = 16;
         options.log_count = 2;
         options.grace_ns = kGraceNs;
+        options.reserve_bytes = reserve_bytes;
         EXPECT_EQ(segment_supply_create(&options, &supply_), STATUS_OK);
         segment_supply_add_log(supply_, 0, /*partition=*/3, /*next_number=*/7);
         segment_supply_add_log(supply_, 1, /*partition=*/4, /*next_number=*/1);
@@ -71,6 +77,21 @@ class SegmentSupply : public testing::Test {
     struct segment_supply *supply_ = nullptr;
     size_t taken_ = 0;
 };
+
+TEST_F(SegmentSupply, LeavesTheReserveAlone)
+{
+    Make(/*reserve_bytes=*/100'000);
+    sim_disk_set_capacity(disk_, 2 * kSegmentBytes + 100'000 - 1);
+
+    EXPECT_TRUE(segment_supply_work(supply_, 0));
+    EXPECT_TRUE(HasSegment(3, 7));
+    EXPECT_FALSE(HasSegment(4, 1)) << "a byte short";
+    EXPECT_EQ(segment_supply_trouble(supply_, 1), STATUS_NO_SPACE);
+    sim_disk_set_capacity(disk_, 2 * kSegmentBytes + 100'000);
+
+    EXPECT_TRUE(segment_supply_work(supply_, NS_PER_S));
+    EXPECT_TRUE(HasSegment(4, 1)) << "by itself, a second later";
+}
 
 TEST_F(SegmentSupply, IsBusyUntilItHasWorked)
 {

@@ -22,7 +22,7 @@ MAY_SEE = {
 }
 SEE_ALL = {"tools", "tests", "bench"}
 # serve sees only the read side of the logs.
-SERVE_STORAGE = {"storage/reader.h"}
+SERVE_STORAGE = {"storage/reader.h", "storage/scrub.h"}
 
 # Header prefix: where it may be included (files or folders).
 DOORS = [
