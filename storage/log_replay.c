@@ -151,6 +151,7 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     }
     replay->next_number = header->number + 1;
     replay->previous_crc32c = header->crc32c;
+    replay->previous_known = true;
     replay->tail_position = commit->position + header->length_bytes;
     replay->footer = *header;
     replay->top_empty = false;
@@ -302,6 +303,7 @@ static void fence(struct log_replay *replay, uint64_t last, uint64_t begin, uint
     replay->log->durable_lost = true;
     replay->commits_uncovered += last - replay->next_number + 1;
     replay->next_number = last + 1;
+    replay->previous_known = false;
 }
 
 /* A commit whose directory continues the chain, with damaged entries. False: it ends the log. */
@@ -321,6 +323,7 @@ static bool damaged_commit(struct log_replay *replay, const struct scanned_commi
         replay->commits_uncovered++;
         replay->next_number = commit->header.number + 1;
         replay->previous_crc32c = commit->header.crc32c;
+        replay->previous_known = true;
         return true;
     }
     *status = take_commit(replay, commit);
@@ -409,18 +412,21 @@ static enum status segment_take_footer(struct log_replay *replay, size_t index)
 
 /* --------------------------------------------------------------------------------- the walk */
 
-/* Whether the segment at `index` goes on where the walk stands, or behind rot. */
+/* Whether the segment at `index` goes on where the walk stands, or behind rot. The number alone
+ * says nothing: a recovery that cut the predecessor put its footer there, under the same number,
+ * and was interrupted before it had removed what it cut. */
 static bool continues_walk(struct log_replay *replay, size_t index)
 {
     const struct segment_header *const header = &replay->chain->segments[index].header;
-    const bool exact = header->predecessor_commit_number == replay->next_number - 1 &&
-                       header->predecessor_commit_crc32c == replay->previous_crc32c;
-    if (exact && header->first_commit_number == replay->next_number) { return true; }
-    if (header->first_commit_number < replay->next_number) { return false; }
-    if (header->first_commit_number - 1 > durable_ask_all(replay)) { return false; }
-    if (header->first_commit_number > replay->next_number) {
-        fence(replay, header->first_commit_number - 1, replay->tail_position,
-              replay->tail_position);
+    const uint64_t first = header->first_commit_number;
+    if (first < replay->next_number) { return false; }
+    if (first == replay->next_number && replay->previous_known) {
+        return header->predecessor_commit_number == first - 1 &&
+               header->predecessor_commit_crc32c == replay->previous_crc32c;
+    }
+    if (first - 1 > durable_ask_all(replay)) { return false; }
+    if (first > replay->next_number) {
+        fence(replay, first - 1, replay->tail_position, replay->tail_position);
     }
     return true;
 }
@@ -458,6 +464,7 @@ static enum status walk(struct log_replay *replay)
     const struct segment_header *const first = &chain->segments[at].header;
     replay->next_number = first->first_commit_number;
     replay->previous_crc32c = first->predecessor_commit_crc32c;
+    replay->previous_known = true;
     for (;;) {
         struct chain_segment *const segment = &chain->segments[at];
         const uint64_t before = replay->next_number;
@@ -468,6 +475,7 @@ static enum status walk(struct log_replay *replay)
             /* Readable a moment ago. What it held counts as lost if it was durable. */
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, status, 0);
             replay->next_number = before;
+            replay->previous_known = false;
         }
 
         const size_t above = log_chain_above(chain, at);

@@ -35,6 +35,7 @@ struct log_replay {
     uint64_t base_offsets[LOG_TOPICS_MAX]; /* when the segment `top` was opened */
     uint64_t next_number;
     uint32_t previous_crc32c;
+    bool previous_known; /* it is that of commit next_number-1, which was not lost */
     uint32_t leader_epoch;
     uint64_t tail_records_max;
 

@@ -490,6 +490,33 @@ TEST(Recovery, DropsASegmentWhosePredecessorIsTorn)
     EXPECT_TRUE(second.findings.empty());
 }
 
+// The footer that a recovery put over the torn one has its number: the segment that was cut, and not
+// yet removed, does not continue it.
+TEST(Recovery, DropsASegmentWhosePredecessorIsTornThoughThePowerGoesBeforeItIsRemoved)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        SimDisk disk = MakeDisk(seed);
+        LogBuilder log(disk);
+        log.InFlight(4).OpenSegment();
+        log.Commit({{0, 3}});
+        log.Commit({{0, 1}});
+        const BuiltCommit footer = log.Footer();
+        log.OpenSegment();
+        log.Commit({{0, 9}});
+        std::memset(SegmentBytes(disk, 1) + footer.position, 0, footer.length_bytes);
+        sim_disk_cut_power_after(disk.get(), /*operations=*/2); // trailer and footer
+        Recover(disk);
+        disk = AfterCrash(disk);
+
+        const Recovered again = Recover(disk);
+
+        EXPECT_FALSE(Exists(disk, 2)) << "seed " << seed;
+        EXPECT_EQ(again.log->next_commit_number, 4U) << "seed " << seed;
+        EXPECT_EQ(again.log->topics[0].next_offset, 4U + 1000U) << "seed " << seed;
+        EXPECT_EQ(CommitsInIndex(disk, 1), Numbers({1, 2}));
+    }
+}
+
 TEST(Recovery, DropsASegmentThatContinuesAnotherCommitOfTheSameNumber)
 {
     SimDisk disk = MakeDisk();
