@@ -174,7 +174,15 @@ static enum status scan_open(const struct log_replay *replay, const struct chain
     return status;
 }
 
-/* The cheap witnesses: trailers, headers of later incarnations, the root page. */
+/* What a header says that holds: core_log and recovery write it when the commit that it continues
+ * is durable, and before any of its own. One that was rebuilt from a commit says so only when a
+ * later life, which had recovered the log, opened it. */
+static bool header_testifies(const struct chain_segment *segment, uint64_t incarnation)
+{
+    return segment->header_status == STATUS_OK || segment->header.incarnation > incarnation;
+}
+
+/* The cheap witnesses: trailers, headers, the root page. */
 static void durable_from_chain(struct log_replay *replay, const struct recovery_witness *witness)
 {
     const struct log_chain *const chain = replay->chain;
@@ -186,8 +194,10 @@ static void durable_from_chain(struct log_replay *replay, const struct recovery_
             at_least(&replay->durable_number, segment->trailer.footer_number - 1);
         }
         if (segment->sealed) { at_least(&replay->durable_number, segment->footer.number); }
-        if (segment->header.incarnation > incarnation) {
+        if (header_testifies(segment, incarnation)) {
             at_least(&replay->durable_number, segment->header.first_commit_number - 1);
+        }
+        if (segment->header.incarnation > incarnation) {
             incarnation = segment->header.incarnation;
         }
     }
