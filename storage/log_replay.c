@@ -358,6 +358,16 @@ static bool bad_commit(struct log_replay *replay, struct segment_scan *scan, uin
     return false;
 }
 
+/* A trailer stands in front of the footer that it names: recovery writes it first, and may have
+ * been interrupted before it could write down what it skipped. Zeros there are no end, then. */
+static bool footer_is_missing(const struct log_replay *replay, const struct chain_segment *segment)
+{
+    if (segment->trailer_status != STATUS_OK || segment->last_number != UINT64_MAX) {
+        return false;
+    }
+    return replay->top_empty || !replay->footer_last;
+}
+
 static enum status segment_walk(struct log_replay *replay, size_t index)
 {
     const struct chain_segment *const segment = &replay->chain->segments[index];
@@ -371,7 +381,10 @@ static enum status segment_walk(struct log_replay *replay, size_t index)
     while (going && status == STATUS_OK && replay->next_number <= segment->last_number) {
         struct scanned_commit commit;
         const enum scan_result result = segment_scan_next(scan, &commit);
-        if (result == SCAN_END) { break; }
+        if (result == SCAN_END) {
+            if (footer_is_missing(replay, segment)) { tail_cut(replay, commit.position); }
+            break;
+        }
         if (result == SCAN_COMMIT) {
             status = take_commit(replay, &commit);
         } else if (commit.directory_holds) {

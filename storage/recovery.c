@@ -133,6 +133,18 @@ static enum status header_write(const struct log_replay *replay, int file,
     return status;
 }
 
+/* One that says the same is left alone: it may be the only witness of what the footer lies over,
+ * and a write can tear it. */
+static bool trailer_stands(const struct chain_segment *segment,
+                           const struct segment_trailer *trailer)
+{
+    const struct segment_trailer *const there = &segment->trailer;
+    return segment->trailer_status == STATUS_OK && log_id_equal(there->nonce, trailer->nonce) &&
+           there->footer_position == trailer->footer_position &&
+           there->footer_number == trailer->footer_number &&
+           there->footer_length_bytes == trailer->footer_length_bytes;
+}
+
 static enum status trailer_write(const struct log_replay *replay, int file,
                                  const struct chain_segment *segment,
                                  const struct commit_header *footer)
@@ -145,6 +157,7 @@ static enum status trailer_write(const struct log_replay *replay, int file,
         .footer_number = footer->number,
         .footer_length_bytes = footer->length_bytes,
     };
+    if (trailer_stands(segment, &trailer)) { return STATUS_OK; }
     uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
     if (block == NULL) { return STATUS_NO_MEMORY; }
     segment_trailer_encode(&trailer, block);
