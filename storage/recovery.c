@@ -9,6 +9,13 @@
 
 /* ---------------------------------------------------------------------- findings at the door */
 
+/* Of a segment whose header is of this version. */
+static bool trailer_is_damaged(const struct chain_segment *segment)
+{
+    return segment->trailer_status == STATUS_CORRUPT ||
+           segment->trailer_status == STATUS_UNSUPPORTED;
+}
+
 /* Segments are made whole: a shorter file lost its end, and a trailer that names a footer which is
  * not there, that. Readers serve what still stands. */
 static void report_shortened(const struct log_replay *replay, const struct chain_segment *segment)
@@ -22,8 +29,9 @@ static void report_shortened(const struct log_replay *replay, const struct chain
                segment->last_number != UINT64_MAX) {
         log_replay_report(replay, RECOVERY_FENCED, segment->number,
                           segment->trailer.footer_position, segment->trailer.footer_length_bytes);
-    } else if (segment->trailer_status == STATUS_CORRUPT && segment->last_number != UINT64_MAX) {
-        log_replay_report(replay, RECOVERY_UNSEALED, segment->number, STATUS_CORRUPT, 0);
+    } else if (trailer_is_damaged(segment) && segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_UNSEALED, segment->number,
+                          (uint64_t)segment->trailer_status, 0);
     }
 }
 
@@ -272,8 +280,7 @@ static void finish_trailers(const struct log_replay *replay)
         const struct chain_segment *const segment = &replay->chain->segments[i];
         if (!segment->in_chain || segment->sealed || !segment->ends_in_footer) { continue; }
         if (segment->footer.number != segment->last_number) { continue; }
-        if (segment->trailer_status != STATUS_NOT_FOUND &&
-            segment->trailer_status != STATUS_CORRUPT) {
+        if (segment->trailer_status != STATUS_NOT_FOUND && !trailer_is_damaged(segment)) {
             continue;
         }
         int file;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "storage/log_chain.h"
@@ -25,10 +26,22 @@ struct Finding {
     uint64_t other;
 };
 
+struct LostOffsets {
+    std::string topic;
+    uint64_t first;
+    uint64_t end;
+};
+
+inline bool operator==(const LostOffsets &left, const LostOffsets &right)
+{
+    return left.topic == right.topic && left.first == right.first && left.end == right.end;
+}
+
 struct Recovered {
     enum status status;
     std::unique_ptr<struct log_resume> log = std::make_unique<struct log_resume>();
     std::vector<Finding> findings;
+    std::vector<LostOffsets> lost;
 
     size_t Count(enum recovery_finding finding) const
     {
@@ -50,10 +63,14 @@ inline Recovered Recover(const SimDisk &disk, const struct recovery_witness *wit
 {
     Recovered out;
     struct recovery_report report = {};
-    report.context = &out.findings;
+    report.context = &out;
     report.found = [](void *context, uint32_t, enum recovery_finding finding, uint64_t number,
                       uint64_t value, uint64_t other) {
-        static_cast<std::vector<Finding> *>(context)->push_back({finding, number, value, other});
+        static_cast<Recovered *>(context)->findings.push_back({finding, number, value, other});
+    };
+    report.records_lost = [](void *context, uint32_t, const char *topic, uint64_t first,
+                             uint64_t end) {
+        static_cast<Recovered *>(context)->lost.push_back({topic, first, end});
     };
     out.log->log_id = IdOf(0xEE);
     out.status = recovery_run(sim_disk_files(disk.get()), 0, witness, &report, out.log.get());

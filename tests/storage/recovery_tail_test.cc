@@ -97,6 +97,71 @@ TEST(Recovery, FencesWhatALaterCommitSaysWasDurable)
     EXPECT_GE(recovered.log->topics[0].next_offset, 15U);
 }
 
+using Lost = std::vector<LostOffsets>;
+
+TEST(Recovery, NamesTheOffsetsOfACommitThatIsLost)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit rotten = log.Commit({{0, 10}, {1, 5}});
+    log.Commit({{0, 2}});
+    log.Commit({{1, 1}, {0, 1}});
+    SegmentBytes(disk, 1)[rotten.position + 20] ^= 1;
+
+    EXPECT_EQ(Recover(disk).lost, Lost({{"events", 3, 13}, {"payments", 0, 5}}));
+}
+
+TEST(Recovery, NamesTheOffsetsOfACommitThatIsLostInFrontOfAFooter)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit rotten = log.Commit({{1, 5}});
+    log.Footer();
+    log.OpenSegment();
+    log.Commit({{0, 1}});
+    SegmentBytes(disk, 1)[rotten.position + 20] ^= 1;
+
+    EXPECT_EQ(Recover(disk).lost, Lost({{"payments", 0, 5}}));
+}
+
+TEST(Recovery, FencesNoMoreThanTheEntryThatIsDamaged)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.OpenSegment();
+    log.Commit({{0, 3}});
+    log.Commit({{0, 10}, {1, 5}});
+    log.Commit({{0, 2}});
+    const BuiltBatch &damaged = log.Batches()[2];
+    SegmentBytes(disk, 1)[damaged.position + 7] ^= 1;
+
+    const Recovered recovered = Recover(disk);
+
+    EXPECT_EQ(recovered.Only(RECOVERY_FENCED).value, damaged.position);
+    EXPECT_EQ(recovered.Only(RECOVERY_FENCED).other, damaged.bytes.size());
+    EXPECT_EQ(recovered.lost, Lost({{"payments", 0, 5}}));
+}
+
+TEST(Recovery, SaysHowMuchItCut)
+{
+    SimDisk disk = MakeDisk();
+    LogBuilder log(disk);
+    log.InFlight(4).OpenSegment();
+    log.Commit({{0, 3}});
+    const BuiltCommit torn = log.Commit({{0, 10}});
+    const BuiltCommit last = log.Commit({{0, 2, 5000}});
+    SegmentBytes(disk, 1)[torn.position + 20] ^= 1;
+
+    const Finding cut = Recover(disk).Only(RECOVERY_CUT);
+
+    EXPECT_EQ(cut.value, torn.position);
+    EXPECT_EQ(cut.other, last.position + last.length_bytes - torn.position);
+}
+
 TEST(Recovery, CutsAHoleInFlightThoughTheCommitBehindItIsWhole)
 {
     SimDisk disk = MakeDisk();
