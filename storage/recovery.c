@@ -309,6 +309,19 @@ static void step_below_empty_top(struct log_replay *replay)
 
 /* -------------------------------------------------------------------------- where it goes on */
 
+/* The newest segment that begins at or before the commit that lanes count from. */
+static uint64_t lane_segment_of(const struct log_replay *replay)
+{
+    const struct log_chain *const chain = replay->chain;
+    for (size_t at = replay->top; at < chain->count; at = log_chain_below(chain, at)) {
+        const struct chain_segment *const segment = &chain->segments[at];
+        if (segment->header.first_commit_number <= replay->log->lane_checkpoint) {
+            return segment->number;
+        }
+    }
+    return 0;
+}
+
 static void resume_from(const struct log_replay *replay, struct log_resume *out)
 {
     static const struct log_id unknown = {{0}};
@@ -322,6 +335,7 @@ static void resume_from(const struct log_replay *replay, struct log_resume *out)
         out->cluster_id = each->cluster_id;
     }
     out->log_id = header->log_id;
+    out->lane_segment = lane_segment_of(replay);
     out->leader_epoch = replay->leader_epoch;
     out->next_commit_number = replay->next_number;
     out->predecessor_nonce = header->nonce;
@@ -441,7 +455,8 @@ enum status recovery_run(struct files files, uint32_t partition,
                          const struct recovery_report *report, struct log_resume *out)
 {
     struct log_chain chain;
-    const enum status listed = log_chain_load(files, partition, &chain);
+    const struct log_chain_scope whole = {0};
+    const enum status listed = log_chain_load(files, partition, whole, &chain);
     if (listed != STATUS_OK && listed != STATUS_NOT_FOUND) { return listed; }
 
     struct log_replay *const replay = calloc(1, sizeof *replay);
