@@ -441,6 +441,10 @@ static enum status segment_walk(struct log_replay *replay, size_t index)
             status = take_commit(replay, &commit);
         }
     }
+    if (going && replay->next_number > segment->last_number && segment_scan_goes_on(scan)) {
+        log_replay_report(replay, RECOVERY_ABANDONED, segment->number, segment_scan_position(scan),
+                          segment->last_number);
+    }
     replay->chain->segments[index].ends_in_footer = replay->footer_last && !replay->top_empty;
     replay->chain->segments[index].footer = replay->footer;
     segment_scan_destroy(scan);

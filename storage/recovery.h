@@ -60,16 +60,20 @@ enum recovery_finding {
     RECOVERY_LOST_LOG,        /* the root page knew commits, and no segment is left; value: how many
                                  were durable. A new log begins, with an id of its own */
     RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
+    RECOVERY_ABANDONED,       /* the next segment goes on before this one's end: a disk refused it;
+                                 number: segment; value: position of what is neither served nor rot;
+                                 other: the commit that is continued */
+    RECOVERY_FINDING_COUNT,
 };
 
 struct recovery_report {
     void (*found)(void *context, uint32_t partition, enum recovery_finding finding, uint64_t number,
                   uint64_t value, uint64_t other);
+    void *context;
     /* Offsets first..end-1 of a topic were durable, and their records are gone: what a fence means
      * for consumers, as far as commits around it tell. NULL: not wanted. */
     void (*records_lost)(void *context, uint32_t partition, const char *topic, uint64_t first,
                          uint64_t end);
-    void *context;
 };
 
 /* Recovers partition `partition`; STATUS_NOT_FOUND when it has no segment: a new log (`out` then

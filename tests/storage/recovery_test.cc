@@ -154,6 +154,9 @@ TEST(Recovery, AbandonsWhatAFailedSegmentHoldsBehindTheCommitThatWasContinued)
     const Recovered recovered = Recover(disk);
 
     EXPECT_EQ(recovered.log->topics[0].next_offset, 8U);
+    EXPECT_EQ(recovered.Only(RECOVERY_ABANDONED).value,
+              last_good.position + last_good.length_bytes);
+    EXPECT_EQ(recovered.Only(RECOVERY_ABANDONED).other, last_good.number);
     EXPECT_EQ(recovered.Count(RECOVERY_FENCED), 0U);
     EXPECT_EQ(recovered.Count(RECOVERY_CUT), 0U);
     EXPECT_EQ(CommitsInIndex(disk, 2), Numbers({3}));

@@ -190,7 +190,7 @@ class SparseLog {
     std::vector<struct index_entry_wire> Index()
     {
         std::vector<struct index_entry_wire> index(shape_.index_entries);
-        const uint64_t room = shape_.segment_bytes - 4 * MIB;
+        const uint64_t room = shape_.segment_bytes - shape_.segment_bytes / 16;
         const auto length_bytes = static_cast<uint32_t>(room / shape_.index_entries);
         for (uint32_t i = 0; i < shape_.index_entries; i++) {
             struct index_entry entry = {};
