@@ -121,6 +121,13 @@ static enum status open_paths(struct node_logs *logs, const struct config *confi
 
 /* --------------------------------------------------------------------------------- findings */
 
+/* What callbacks share while the logs are opened. */
+struct opening {
+    struct node_logs *logs;
+    struct runtime *runtime;
+    size_t lost_lines;
+};
+
 static void on_lanes_found(void *context, uint32_t partition, enum lane_finding finding,
                            uint64_t number, uint64_t value, uint64_t other)
 {
@@ -157,13 +164,14 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
         break;
     case RECOVERY_CUT:
         log_warning("part-%04u: segment %016" PRIx64 " is torn at byte %" PRIu64
-                    ": what stood there may have been acknowledged, and is lost",
-                    partition, number, value);
+                    ": what stood there (%" PRIu64
+                    " bytes) may have been acknowledged, and is lost",
+                    partition, number, value, other);
         break;
     case RECOVERY_CLEAN_TAIL:
         log_notice("part-%04u: segment %016" PRIx64 " ends in unfinished writes at byte %" PRIu64
-                   "; none of them had been acknowledged",
-                   partition, number, value);
+                   " (%" PRIu64 " bytes); none of them had been acknowledged",
+                   partition, number, value, other);
         break;
     case RECOVERY_FENCED:
         if (other == 0) {
@@ -207,15 +215,33 @@ static void on_found(void *context, uint32_t partition, enum recovery_finding fi
                     "%" PRIu64,
                     partition, value, other);
         break;
+    case RECOVERY_ABANDONED:
+        log_notice("part-%04u: segment %016" PRIx64 " was given up at byte %" PRIu64
+                   ": what was written behind commit %" PRIu64 " stands in the next segment",
+                   partition, number, value, other);
+        break;
+    case RECOVERY_FINDING_COUNT: break;
+    }
+}
+
+/* One line a range; a disk that lost thousands has its sums in the metrics. */
+static void on_records_lost(void *context, uint32_t partition, const char *topic, uint64_t first,
+                            uint64_t end)
+{
+    enum { LINES_MAX = 100 };
+    struct opening *const opening = context;
+    if (opening->lost_lines == LINES_MAX) { return; }
+    log_error("part-%04u: topic %s: offsets %" PRIu64 " to %" PRIu64 " are lost (%" PRIu64
+              " records)",
+              partition, topic, first, end - 1, end - first);
+    if (++opening->lost_lines == LINES_MAX) {
+        log_error("more offsets may be lost than the %d ranges above: recovery_records_lost counts "
+                  "them all",
+                  LINES_MAX);
     }
 }
 
 /* -------------------------------------------------------------------- what partitions ask for */
-
-struct opening {
-    struct node_logs *logs;
-    struct runtime *runtime;
-};
 
 static enum status open_stats_page(void *context, uint32_t partition, struct stats_page **out,
                                    bool *survived)
@@ -279,13 +305,13 @@ enum status node_logs_open(struct node_logs *logs, const struct config *config,
     memset(logs, 0, sizeof *logs);
     enum status status = open_paths(logs, config);
     if (status == STATUS_OK) {
-        struct opening opening = {logs, runtime};
+        struct opening opening = {.logs = logs, .runtime = runtime};
         const struct partitions_options partitions = {
             .files = logs->files,
             .root = runtime->root,
             .root_survived = runtime->root_survived,
             .worker_count = config->workers.count,
-            .report = {.found = on_found, .context = NULL},
+            .report = {.found = on_found, .context = &opening, .records_lost = on_records_lost},
             .lane_report = {.found = on_lanes_found, .context = NULL},
             .wall_ms = clock_now().wall_ms,
             .remember_ns =

@@ -38,8 +38,10 @@ static enum status recover_one(struct partitions *partitions,
         .incarnation = options->root->incarnation,
         .durable_number = slot->durable_number,
     };
-    const enum status status =
-        recovery_run(options->files, partition, &witness, &options->report, resume);
+    struct start_losses *const losses = &partitions->items[partition].losses;
+    losses->report = &options->report;
+    const struct recovery_report report = start_losses_report(losses);
+    const enum status status = recovery_run(options->files, partition, &witness, &report, resume);
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         log_error("part-%04u cannot be recovered: %s", partition, status_text(status));
         return status;
@@ -171,6 +173,7 @@ static enum status open_stats(struct partitions *partitions,
         /* A page of another log (new disks, same boot) is not this log's past. */
         if (!log_id_equal(item->stats->log_id, item->resume->log_id)) { survived = false; }
         partitions_settle_ledger(item->stats, survived, item->resume);
+        start_losses_book(&item->losses, item->stats);
         partitions->stats[i] = item->stats;
     }
     return STATUS_OK;

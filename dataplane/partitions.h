@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/config.h"
 #include "base/status.h"
+#include "dataplane/start_losses.h"
 #include "storage/files.h"
 #include "storage/lane_recovery.h"
 #include "storage/lane_resume.h"
@@ -33,6 +34,7 @@ struct partition {
     struct stats_page *stats;
     struct topic_starts *starts;  /* NULL: topics have none of their own */
     struct lane_resume_set lanes; /* that live here from now on */
+    struct start_losses losses;
 };
 
 struct partitions {

@@ -191,8 +191,9 @@ enum status lane_recovery_run(struct files files, uint32_t partition,
                               struct lane_resume_set *out)
 {
     if (resume->lane_checkpoint == 0) { return STATUS_OK; }
+    const struct log_chain_scope scope = {resume->lane_segment, .links_only = true};
     struct log_chain chain;
-    enum status status = log_chain_load(files, partition, &chain);
+    enum status status = log_chain_load(files, partition, scope, &chain);
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) { return status; }
 
     struct lane_recovery recovery = {

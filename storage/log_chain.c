@@ -6,6 +6,7 @@
 
 struct listing {
     struct log_chain *chain;
+    uint64_t first_number;
     size_t capacity;
     bool no_memory;
 };
@@ -14,6 +15,7 @@ static void on_segment(void *context, uint64_t number, uint64_t size_bytes)
 {
     struct listing *const listing = context;
     struct log_chain *const chain = listing->chain;
+    if (number < listing->first_number) { return; }
     if (chain->count == listing->capacity) {
         const size_t capacity = listing->capacity == 0 ? 64 : listing->capacity * 2;
         void *const grown = realloc(chain->segments, capacity * sizeof *chain->segments);
@@ -38,7 +40,7 @@ static int by_number(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static void segment_describe(struct chain_segment *segment, uint32_t partition,
+static void segment_describe(struct chain_segment *segment, uint32_t partition, bool links_only,
                              struct segment_scan *scan)
 {
     segment->header = *segment_scan_header(scan);
@@ -54,11 +56,13 @@ static void segment_describe(struct chain_segment *segment, uint32_t partition,
     segment->trailer_status = segment_scan_trailer(scan, &segment->trailer);
 
     struct scanned_commit footer;
+    if (links_only) { return; }
     segment->sealed = segment_scan_footer(scan, &footer) == STATUS_OK;
     if (segment->sealed) { segment->footer = footer.header; }
 }
 
-static void segment_load(struct files files, uint32_t partition, struct chain_segment *segment)
+static void segment_load(struct files files, uint32_t partition, bool links_only,
+                         struct chain_segment *segment)
 {
     char name[LOG_NAME_BYTES];
     int file;
@@ -69,7 +73,7 @@ static void segment_load(struct files files, uint32_t partition, struct chain_se
 
     struct segment_scan *scan = NULL;
     segment->status = segment_scan_create(files, file, segment->size_bytes, &scan);
-    if (segment->status == STATUS_OK) { segment_describe(segment, partition, scan); }
+    if (segment->status == STATUS_OK) { segment_describe(segment, partition, links_only, scan); }
     segment_scan_destroy(scan);
     files_close(files, file);
 }
@@ -148,10 +152,11 @@ static void chain_link(struct log_chain *chain)
     }
 }
 
-enum status log_chain_load(struct files files, uint32_t partition, struct log_chain *out)
+enum status log_chain_load(struct files files, uint32_t partition, struct log_chain_scope scope,
+                           struct log_chain *out)
 {
     *out = (struct log_chain){0};
-    struct listing listing = {.chain = out};
+    struct listing listing = {.chain = out, .first_number = scope.first_number};
     enum status status = files_list_segments(files, partition, on_segment, &listing);
     if (status == STATUS_OK && listing.no_memory) { status = STATUS_NO_MEMORY; }
     if (status == STATUS_OK && out->count == 0) { status = STATUS_NOT_FOUND; }
@@ -161,7 +166,9 @@ enum status log_chain_load(struct files files, uint32_t partition, struct log_ch
     }
 
     qsort(out->segments, out->count, sizeof *out->segments, by_number);
-    for (size_t i = 0; i < out->count; i++) { segment_load(files, partition, &out->segments[i]); }
+    for (size_t i = 0; i < out->count; i++) {
+        segment_load(files, partition, scope.links_only, &out->segments[i]);
+    }
     chain_link(out);
     return STATUS_OK;
 }

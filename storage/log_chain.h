@@ -42,9 +42,14 @@ struct log_chain {
     size_t count;
 };
 
+struct log_chain_scope {
+    uint64_t first_number; /* segments below are not looked at */
+    bool links_only;       /* footers are not read: `sealed` and `footer` are not found out */
+};
+
 /* STATUS_NOT_FOUND: the partition has no segment file. `out` is then empty. */
 MUST_CHECK enum status log_chain_load(struct files files, uint32_t partition,
-                                      struct log_chain *out);
+                                      struct log_chain_scope scope, struct log_chain *out);
 void log_chain_free(struct log_chain *chain);
 
 /* Index of the next segment of the chain above or below; chain->count when there is none. */

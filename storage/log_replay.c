@@ -34,12 +34,31 @@ static void at_least(uint64_t *value, uint64_t least)
 
 /* ------------------------------------------------------------------- what a commit tells us */
 
-static void take_topics(struct log_replay *replay, struct bytes declarations)
+static void report_lost(const struct log_replay *replay, int32_t topic, uint64_t first,
+                        uint64_t end)
+{
+    const struct recovery_report *const report = replay->report;
+    if (report == NULL || report->records_lost == NULL || first >= end) { return; }
+    report->records_lost(report->context, replay->partition, replay->log->topics[topic].name, first,
+                         end);
+}
+
+/* The topic's offsets go on at `offset`, behind commits that were fenced: what lies between, they
+ * held. (Offsets that recovery skipped are declared by a footer, which says so.) */
+static void topic_goes_on(const struct log_replay *replay, int32_t topic, uint64_t offset)
+{
+    const struct log_resume_topic *const known = &replay->log->topics[topic];
+    if (known->name[0] == '\0' || !replay->commits_missing) { return; }
+    report_lost(replay, topic, known->next_offset, offset_add(offset, 0));
+}
+
+static void take_topics(struct log_replay *replay, struct bytes declarations, bool skipped)
 {
     struct topic_declaration topic;
     while (topic_declaration_decode(&declarations, &topic) == STATUS_OK) {
         if (memchr(topic.name.at, 0, topic.name.len_bytes) != NULL) { continue; }
         struct log_resume_topic *const resume = &replay->log->topics[topic.topic];
+        if (!skipped) { topic_goes_on(replay, topic.topic, topic.next_offset); }
         memset(resume->name, 0, sizeof resume->name);
         memcpy(resume->name, topic.name.at, topic.name.len_bytes);
         resume->incarnation = topic.incarnation;
@@ -78,6 +97,7 @@ static enum status take_records(struct log_replay *replay, const struct scanned_
 {
     if (entry->topic < 0 || entry->topic >= LOG_TOPICS_MAX) { return STATUS_OK; }
     if (entry->base_offset >= INT64_MAX || entry->record_count == 0) { return STATUS_OK; }
+    topic_goes_on(replay, entry->topic, entry->base_offset);
     at_least(&replay->log->topics[entry->topic].next_offset,
              offset_add(entry->base_offset, entry->record_count));
     const struct index_entry line = {
@@ -137,9 +157,10 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
         struct bytes bytes;
         if (entry_bytes(commit->bytes, &entry, &bytes) != STATUS_OK) { continue; }
         if (entry.type == ENTRY_TOPICS) {
-            take_topics(replay, bytes);
-            replay->commits_uncovered = 0; /* a declaration names every topic of the log */
             replay->offsets_skipped = (entry.flags & ENTRY_FLAG_OFFSETS_SKIPPED) != 0;
+            take_topics(replay, bytes, replay->offsets_skipped);
+            replay->commits_uncovered = 0; /* a declaration names every topic of the log */
+            replay->commits_missing = false;
         }
         if (entry.type == ENTRY_TOTALS) { take_totals(replay->log, bytes); }
     }
@@ -151,6 +172,7 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     }
     replay->next_number = header->number + 1;
     replay->previous_crc32c = header->crc32c;
+    replay->previous_known = true;
     replay->tail_position = commit->position + header->length_bytes;
     replay->footer = *header;
     replay->top_empty = false;
@@ -173,7 +195,15 @@ static enum status scan_open(const struct log_replay *replay, const struct chain
     return status;
 }
 
-/* The cheap witnesses: trailers, headers of later incarnations, the root page. */
+/* What a header says that holds: core_log and recovery write it when the commit that it continues
+ * is durable, and before any of its own. One that was rebuilt from a commit says so only when a
+ * later life, which had recovered the log, opened it. */
+static bool header_testifies(const struct chain_segment *segment, uint64_t incarnation)
+{
+    return segment->header_status == STATUS_OK || segment->header.incarnation > incarnation;
+}
+
+/* The cheap witnesses: trailers, headers, the root page. */
 static void durable_from_chain(struct log_replay *replay, const struct recovery_witness *witness)
 {
     const struct log_chain *const chain = replay->chain;
@@ -185,8 +215,10 @@ static void durable_from_chain(struct log_replay *replay, const struct recovery_
             at_least(&replay->durable_number, segment->trailer.footer_number - 1);
         }
         if (segment->sealed) { at_least(&replay->durable_number, segment->footer.number); }
-        if (segment->header.incarnation > incarnation) {
+        if (header_testifies(segment, incarnation)) {
             at_least(&replay->durable_number, segment->header.first_commit_number - 1);
+        }
+        if (segment->header.incarnation > incarnation) {
             incarnation = segment->header.incarnation;
         }
     }
@@ -282,16 +314,18 @@ static void segment_begin(struct log_replay *replay, size_t index)
     }
 }
 
-static void tail_cut(struct log_replay *replay, uint64_t position)
+/* `end` is behind all that was written there. */
+static void tail_cut(struct log_replay *replay, uint64_t position, uint64_t end)
 {
     const uint64_t number = replay->chain->segments[replay->top].number;
     replay->cut = true;
+    if (replay->proven && end == position) { return; }
     if (replay->proven) {
-        log_replay_report(replay, RECOVERY_CLEAN_TAIL, number, position, 0);
+        log_replay_report(replay, RECOVERY_CLEAN_TAIL, number, position, end - position);
         return;
     }
     replay->undecidable = true;
-    log_replay_report(replay, RECOVERY_CUT, number, position, 0);
+    log_replay_report(replay, RECOVERY_CUT, number, position, end - position);
 }
 
 /* Commits next_number..last were durable and are gone, from `begin` to `end` of the segment. */
@@ -301,26 +335,46 @@ static void fence(struct log_replay *replay, uint64_t last, uint64_t begin, uint
     log_replay_report(replay, RECOVERY_FENCED, number, begin, end - begin);
     replay->log->durable_lost = true;
     replay->commits_uncovered += last - replay->next_number + 1;
+    replay->commits_missing = true;
     replay->next_number = last + 1;
+    replay->previous_known = false;
+}
+
+/* The directory holds, so it says exactly what the damaged entries are. */
+static void entries_fence(struct log_replay *replay, const struct scanned_commit *commit)
+{
+    const uint64_t number = replay->chain->segments[replay->top].number;
+    replay->log->durable_lost = true;
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        struct bytes bytes;
+        if (entry_bytes(commit->bytes, &entry, &bytes) == STATUS_OK) { continue; }
+        log_replay_report(replay, RECOVERY_FENCED, number, commit->position + entry.position,
+                          entry.length_bytes);
+        if (entry.type != ENTRY_RECORDS || entry.topic < 0 || entry.topic >= LOG_TOPICS_MAX) {
+            continue;
+        }
+        report_lost(replay, entry.topic, entry.base_offset,
+                    offset_add(entry.base_offset, entry.record_count));
+    }
 }
 
 /* A commit whose directory continues the chain, with damaged entries. False: it ends the log. */
-static bool damaged_commit(struct log_replay *replay, const struct scanned_commit *commit,
-                           enum status *status)
+static bool damaged_commit(struct log_replay *replay, struct segment_scan *scan,
+                           const struct scanned_commit *commit, enum status *status)
 {
     if (commit->header.number > durable_ask_all(replay)) {
-        tail_cut(replay, commit->position);
+        tail_cut(replay, commit->position, segment_scan_written_end(scan, commit->position));
         return false;
     }
-    log_replay_report(replay, RECOVERY_FENCED, replay->chain->segments[replay->top].number,
-                      commit->position, commit->header.length_bytes);
-    replay->log->durable_lost = true;
+    entries_fence(replay, commit);
     if ((commit->header.flags & COMMIT_FLAG_FOOTER) != 0) {
         /* Half a footer is none: what it remembered of skipped offsets may be in the other half.
          * The next one goes in its place. */
         replay->commits_uncovered++;
         replay->next_number = commit->header.number + 1;
         replay->previous_crc32c = commit->header.crc32c;
+        replay->previous_known = true;
         return true;
     }
     *status = take_commit(replay, commit);
@@ -338,11 +392,25 @@ static bool bad_commit(struct log_replay *replay, struct segment_scan *scan, uin
         return true;
     }
     const uint64_t lost = durable < last_number ? durable : last_number;
+    const uint64_t written_end = segment_scan_written_end(scan, position);
+    uint64_t cut_from = position;
     if (lost >= replay->next_number) {
-        fence(replay, lost, position, found ? commit->position : position);
+        /* Where the last of them ends, its header would say. */
+        cut_from = found ? commit->position : written_end;
+        fence(replay, lost, position, cut_from);
     }
-    if (durable < last_number) { tail_cut(replay, position); }
+    if (durable < last_number) { tail_cut(replay, cut_from, written_end); }
     return false;
+}
+
+/* A trailer stands in front of the footer that it names: recovery writes it first, and may have
+ * been interrupted before it could write down what it skipped. Zeros there are no end, then. */
+static bool footer_is_missing(const struct log_replay *replay, const struct chain_segment *segment)
+{
+    if (segment->trailer_status != STATUS_OK || segment->last_number != UINT64_MAX) {
+        return false;
+    }
+    return replay->top_empty || !replay->footer_last;
 }
 
 static enum status segment_walk(struct log_replay *replay, size_t index)
@@ -358,15 +426,24 @@ static enum status segment_walk(struct log_replay *replay, size_t index)
     while (going && status == STATUS_OK && replay->next_number <= segment->last_number) {
         struct scanned_commit commit;
         const enum scan_result result = segment_scan_next(scan, &commit);
-        if (result == SCAN_END) { break; }
+        if (result == SCAN_END) {
+            if (footer_is_missing(replay, segment)) {
+                tail_cut(replay, commit.position, commit.position);
+            }
+            break;
+        }
         if (result == SCAN_COMMIT) {
             status = take_commit(replay, &commit);
         } else if (commit.directory_holds) {
-            going = damaged_commit(replay, &commit, &status);
+            going = damaged_commit(replay, scan, &commit, &status);
         } else if ((going =
                         bad_commit(replay, scan, commit.position, segment->last_number, &commit))) {
             status = take_commit(replay, &commit);
         }
+    }
+    if (going && replay->next_number > segment->last_number && segment_scan_goes_on(scan)) {
+        log_replay_report(replay, RECOVERY_ABANDONED, segment->number, segment_scan_position(scan),
+                          segment->last_number);
     }
     replay->chain->segments[index].ends_in_footer = replay->footer_last && !replay->top_empty;
     replay->chain->segments[index].footer = replay->footer;
@@ -409,18 +486,21 @@ static enum status segment_take_footer(struct log_replay *replay, size_t index)
 
 /* --------------------------------------------------------------------------------- the walk */
 
-/* Whether the segment at `index` goes on where the walk stands, or behind rot. */
+/* Whether the segment at `index` goes on where the walk stands, or behind rot. The number alone
+ * says nothing: a recovery that cut the predecessor put its footer there, under the same number,
+ * and was interrupted before it had removed what it cut. */
 static bool continues_walk(struct log_replay *replay, size_t index)
 {
     const struct segment_header *const header = &replay->chain->segments[index].header;
-    const bool exact = header->predecessor_commit_number == replay->next_number - 1 &&
-                       header->predecessor_commit_crc32c == replay->previous_crc32c;
-    if (exact && header->first_commit_number == replay->next_number) { return true; }
-    if (header->first_commit_number < replay->next_number) { return false; }
-    if (header->first_commit_number - 1 > durable_ask_all(replay)) { return false; }
-    if (header->first_commit_number > replay->next_number) {
-        fence(replay, header->first_commit_number - 1, replay->tail_position,
-              replay->tail_position);
+    const uint64_t first = header->first_commit_number;
+    if (first < replay->next_number) { return false; }
+    if (first == replay->next_number && replay->previous_known) {
+        return header->predecessor_commit_number == first - 1 &&
+               header->predecessor_commit_crc32c == replay->previous_crc32c;
+    }
+    if (first - 1 > durable_ask_all(replay)) { return false; }
+    if (first > replay->next_number) {
+        fence(replay, first - 1, replay->tail_position, replay->tail_position);
     }
     return true;
 }
@@ -431,7 +511,7 @@ static void segment_left_behind(struct log_replay *replay)
 {
     if (replay->cut) { return; }
     if (!replay->footer_last || replay->top_empty) {
-        tail_cut(replay, replay->tail_position);
+        tail_cut(replay, replay->tail_position, replay->tail_position);
         return;
     }
     replay->cut = true;
@@ -458,6 +538,7 @@ static enum status walk(struct log_replay *replay)
     const struct segment_header *const first = &chain->segments[at].header;
     replay->next_number = first->first_commit_number;
     replay->previous_crc32c = first->predecessor_commit_crc32c;
+    replay->previous_known = true;
     for (;;) {
         struct chain_segment *const segment = &chain->segments[at];
         const uint64_t before = replay->next_number;
@@ -468,6 +549,7 @@ static enum status walk(struct log_replay *replay)
             /* Readable a moment ago. What it held counts as lost if it was durable. */
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, status, 0);
             replay->next_number = before;
+            replay->previous_known = false;
         }
 
         const size_t above = log_chain_above(chain, at);

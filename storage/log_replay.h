@@ -35,6 +35,7 @@ struct log_replay {
     uint64_t base_offsets[LOG_TOPICS_MAX]; /* when the segment `top` was opened */
     uint64_t next_number;
     uint32_t previous_crc32c;
+    bool previous_known; /* it is that of commit next_number-1, which was not lost */
     uint32_t leader_epoch;
     uint64_t tail_records_max;
 
@@ -43,10 +44,11 @@ struct log_replay {
     bool top_empty;         /* no commit of `top` was kept */
     bool footer_last;       /* the last commit kept is a footer, of `top` unless top_empty */
     struct commit_header footer;
-    bool offsets_skipped;           /* that footer says so */
-    bool cut;                       /* a tail was cut, here or above */
-    bool undecidable;               /* a tail was cut that may have been acknowledged */
-    uint64_t commits_uncovered;     /* fenced, and no declaration of all topics came after */
+    bool offsets_skipped;       /* that footer says so */
+    bool cut;                   /* a tail was cut, here or above */
+    bool undecidable;           /* a tail was cut that may have been acknowledged */
+    uint64_t commits_uncovered; /* fenced, and no declaration of all topics came after */
+    bool commits_missing;       /* whole ones among them: their offsets are told by what comes */
     struct index_entry_wire *index; /* of `top` */
     size_t index_count;
     size_t index_capacity;

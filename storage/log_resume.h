@@ -31,6 +31,7 @@ struct log_resume {
     int64_t last_wall_ms;     /* wall times of commits go on from here, never back */
     bool durable_lost;        /* commits that were durable are gone: recovery told which */
     uint64_t lane_checkpoint; /* as the newest commit names it; 0: no lanes */
+    uint64_t lane_segment;    /* no segment below it holds what lanes count from; 0: not known */
     uint64_t lane_floor;      /* the segment in which it began: lane_recovery.h; 0: not known */
     uint32_t topic_count;     /* topics[i] is topic number i of the log */
     struct log_resume_topic topics[LOG_TOPICS_MAX];

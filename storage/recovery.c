@@ -9,6 +9,13 @@
 
 /* ---------------------------------------------------------------------- findings at the door */
 
+/* Of a segment whose header is of this version. */
+static bool trailer_is_damaged(const struct chain_segment *segment)
+{
+    return segment->trailer_status == STATUS_CORRUPT ||
+           segment->trailer_status == STATUS_UNSUPPORTED;
+}
+
 /* Segments are made whole: a shorter file lost its end, and a trailer that names a footer which is
  * not there, that. Readers serve what still stands. */
 static void report_shortened(const struct log_replay *replay, const struct chain_segment *segment)
@@ -22,8 +29,9 @@ static void report_shortened(const struct log_replay *replay, const struct chain
                segment->last_number != UINT64_MAX) {
         log_replay_report(replay, RECOVERY_FENCED, segment->number,
                           segment->trailer.footer_position, segment->trailer.footer_length_bytes);
-    } else if (segment->trailer_status == STATUS_CORRUPT && segment->last_number != UINT64_MAX) {
-        log_replay_report(replay, RECOVERY_UNSEALED, segment->number, STATUS_CORRUPT, 0);
+    } else if (trailer_is_damaged(segment) && segment->last_number != UINT64_MAX) {
+        log_replay_report(replay, RECOVERY_UNSEALED, segment->number,
+                          (uint64_t)segment->trailer_status, 0);
     }
 }
 
@@ -133,6 +141,18 @@ static enum status header_write(const struct log_replay *replay, int file,
     return status;
 }
 
+/* One that says the same is left alone: it may be the only witness of what the footer lies over,
+ * and a write can tear it. */
+static bool trailer_stands(const struct chain_segment *segment,
+                           const struct segment_trailer *trailer)
+{
+    const struct segment_trailer *const there = &segment->trailer;
+    return segment->trailer_status == STATUS_OK && log_id_equal(there->nonce, trailer->nonce) &&
+           there->footer_position == trailer->footer_position &&
+           there->footer_number == trailer->footer_number &&
+           there->footer_length_bytes == trailer->footer_length_bytes;
+}
+
 static enum status trailer_write(const struct log_replay *replay, int file,
                                  const struct chain_segment *segment,
                                  const struct commit_header *footer)
@@ -145,6 +165,7 @@ static enum status trailer_write(const struct log_replay *replay, int file,
         .footer_number = footer->number,
         .footer_length_bytes = footer->length_bytes,
     };
+    if (trailer_stands(segment, &trailer)) { return STATUS_OK; }
     uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
     if (block == NULL) { return STATUS_NO_MEMORY; }
     segment_trailer_encode(&trailer, block);
@@ -259,8 +280,7 @@ static void finish_trailers(const struct log_replay *replay)
         const struct chain_segment *const segment = &replay->chain->segments[i];
         if (!segment->in_chain || segment->sealed || !segment->ends_in_footer) { continue; }
         if (segment->footer.number != segment->last_number) { continue; }
-        if (segment->trailer_status != STATUS_NOT_FOUND &&
-            segment->trailer_status != STATUS_CORRUPT) {
+        if (segment->trailer_status != STATUS_NOT_FOUND && !trailer_is_damaged(segment)) {
             continue;
         }
         int file;
@@ -289,6 +309,19 @@ static void step_below_empty_top(struct log_replay *replay)
 
 /* -------------------------------------------------------------------------- where it goes on */
 
+/* The newest segment that begins at or before the commit that lanes count from. */
+static uint64_t lane_segment_of(const struct log_replay *replay)
+{
+    const struct log_chain *const chain = replay->chain;
+    for (size_t at = replay->top; at < chain->count; at = log_chain_below(chain, at)) {
+        const struct chain_segment *const segment = &chain->segments[at];
+        if (segment->header.first_commit_number <= replay->log->lane_checkpoint) {
+            return segment->number;
+        }
+    }
+    return 0;
+}
+
 static void resume_from(const struct log_replay *replay, struct log_resume *out)
 {
     static const struct log_id unknown = {{0}};
@@ -302,6 +335,7 @@ static void resume_from(const struct log_replay *replay, struct log_resume *out)
         out->cluster_id = each->cluster_id;
     }
     out->log_id = header->log_id;
+    out->lane_segment = lane_segment_of(replay);
     out->leader_epoch = replay->leader_epoch;
     out->next_commit_number = replay->next_number;
     out->predecessor_nonce = header->nonce;
@@ -421,7 +455,8 @@ enum status recovery_run(struct files files, uint32_t partition,
                          const struct recovery_report *report, struct log_resume *out)
 {
     struct log_chain chain;
-    const enum status listed = log_chain_load(files, partition, &chain);
+    const struct log_chain_scope whole = {0};
+    const enum status listed = log_chain_load(files, partition, whole, &chain);
     if (listed != STATUS_OK && listed != STATUS_NOT_FOUND) { return listed; }
 
     struct log_replay *const replay = calloc(1, sizeof *replay);

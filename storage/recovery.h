@@ -8,7 +8,7 @@
  * Rules    docs/log-format.md, "Recovery":
  *          - a bad commit with a later witness is rot: it is fenced and everything after it kept.
  *            Witnesses: a good later commit whose durable_number covers it, a trailer, the header
- *            of a segment that a later incarnation opened behind it, the root page;
+ *            of a segment behind it, the root page;
  *          - a bad commit without one is an undecidable tail: cut. If the root page proves (same
  *            incarnation) that nothing beyond was durable, offsets go on without a gap; if not, the
  *            next offset of every topic skips tail_records_max and the leader epoch rises by one.
@@ -43,10 +43,12 @@ struct recovery_witness {
 
 enum recovery_finding {
     RECOVERY_SEALED,          /* number: segment; value: commits kept */
-    RECOVERY_CUT,             /* an undecidable tail; number: segment; value: position of the cut */
+    RECOVERY_CUT,             /* an undecidable tail; number: segment; value: position of the cut;
+                                 other: bytes behind it that something was written to */
     RECOVERY_CLEAN_TAIL,      /* unacknowledged bytes behind the durable end; same fields */
-    RECOVERY_FENCED,          /* rot; number: segment; value: position; other: length, 0: commits
-                                 that were durable are simply not there */
+    RECOVERY_FENCED,          /* rot; number: segment; value: position; other: length (of an entry
+                                 where its commit's directory holds, else of whole commits), 0:
+                                 commits that were durable are simply not there */
     RECOVERY_MISSING_SEGMENT, /* number */
     RECOVERY_UNREADABLE,      /* number: segment; value: enum status. STATUS_INVALID: another log's,
                                  or under a wrong name; other: 1 when its first commit stood in for
@@ -58,12 +60,20 @@ enum recovery_finding {
     RECOVERY_LOST_LOG,        /* the root page knew commits, and no segment is left; value: how many
                                  were durable. A new log begins, with an id of its own */
     RECOVERY_SKIPPED_OFFSETS, /* value: how many per topic; other: new leader epoch */
+    RECOVERY_ABANDONED,       /* the next segment goes on before this one's end: a disk refused it;
+                                 number: segment; value: position of what is neither served nor rot;
+                                 other: the commit that is continued */
+    RECOVERY_FINDING_COUNT,
 };
 
 struct recovery_report {
     void (*found)(void *context, uint32_t partition, enum recovery_finding finding, uint64_t number,
                   uint64_t value, uint64_t other);
     void *context;
+    /* Offsets first..end-1 of a topic were durable, and their records are gone: what a fence means
+     * for consumers, as far as commits around it tell. NULL: not wanted. */
+    void (*records_lost)(void *context, uint32_t partition, const char *topic, uint64_t first,
+                         uint64_t end);
 };
 
 /* Recovers partition `partition`; STATUS_NOT_FOUND when it has no segment: a new log (`out` then

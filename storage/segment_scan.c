@@ -329,6 +329,21 @@ static bool continues_chain(const struct segment_scan *scan, const struct commit
     return header->number == scan->next_number && header->previous_crc32c == scan->previous_crc32c;
 }
 
+bool segment_scan_goes_on(struct segment_scan *scan)
+{
+    return !scan->footer_seen && scan->position < scan->end && !block_is_zero(scan, scan->position);
+}
+
+uint64_t segment_scan_written_end(struct segment_scan *scan, uint64_t position)
+{
+    uint64_t end = position;
+    read_ahead(scan);
+    for (uint64_t at = position; at < scan->end; at += LOG_BLOCK_BYTES) {
+        if (!block_is_zero(scan, at)) { end = at + LOG_BLOCK_BYTES; }
+    }
+    return end;
+}
+
 /* SCAN_END when nothing but zeros lies from the scan's position to its end. */
 static enum scan_result look_for_anything(struct segment_scan *scan)
 {

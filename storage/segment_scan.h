@@ -70,6 +70,13 @@ enum scan_result segment_scan_next(struct segment_scan *scan, struct scanned_com
  * SCAN_COMMIT or SCAN_END; unreadable blocks are passed over. */
 enum scan_result segment_scan_resync(struct segment_scan *scan, struct scanned_commit *out);
 
+/* Whether something stands where the walk does: a block that does not read as zeros. */
+bool segment_scan_goes_on(struct segment_scan *scan);
+
+/* Behind the last block at or behind `position` that does not read as zeros (one that cannot be
+ * read does not), at most where commits may end; `position` when there is none. */
+uint64_t segment_scan_written_end(struct segment_scan *scan, uint64_t position);
+
 /* Where the walk stands: behind the last commit that it took. */
 uint64_t segment_scan_position(const struct segment_scan *scan);
 

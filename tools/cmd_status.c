@@ -152,6 +152,25 @@ static void print_partitions(const struct runtime_sample *now, const struct runt
     }
 }
 
+/* What the last start found lost, where it was anything. */
+static void print_losses(const struct runtime_sample *now)
+{
+    for (size_t i = 0; i < now->partition_count; i++) {
+        const uint64_t *const counters = now->partitions[i].stats.counters;
+        const uint64_t fenced = counters[STATS_recovery_ranges_fenced];
+        const uint64_t cut = counters[STATS_recovery_tails_cut];
+        const uint64_t skipped = counters[STATS_recovery_offsets_skipped];
+        char fenced_bytes[HUMAN_TEXT_BYTES];
+        char cut_bytes[HUMAN_TEXT_BYTES];
+        if (!now->partitions[i].has_stats || fenced + cut + skipped == 0) { continue; }
+        printf("  part %zu: its last start found %" PRIu64 " damaged ranges (%s, %" PRIu64
+               " records lost), cut %" PRIu64 " torn ends (%s), skipped %" PRIu64 " offsets\n",
+               i, fenced, human_bytes(counters[STATS_recovery_bytes_fenced], fenced_bytes),
+               counters[STATS_recovery_records_lost], cut,
+               human_bytes(counters[STATS_recovery_bytes_cut], cut_bytes), skipped);
+    }
+}
+
 /* Native producers, where there are any: sessions and credit are those of a running node. */
 static void print_lanes(const struct runtime_sample *now)
 {
@@ -222,6 +241,7 @@ static void print_status(const struct runtime_sample *now, const struct runtime_
 {
     print_node(now);
     print_partitions(now, before);
+    print_losses(now);
     print_lanes(now);
     if (runtime_sample_is_running(now) && now->has_node) { print_paths(&now->node); }
     printf("\n");

@@ -128,7 +128,13 @@ BEGIN_C_DECLS
     X(lanes_forgotten, NOTE, "lanes forgotten after lanes.remember")                               \
     X(lanes_imported, NOTE, "lanes taken over from a partition without a worker")                  \
     X(worker_cycles_acknowledge, NOTE, "TSC cycles: acknowledge stage, busy turns")                \
-    X(native_fates_given_up, NOTE, "lanes whose fates were given up for want of a confirmation")
+    X(native_fates_given_up, NOTE, "lanes whose fates were given up for want of a confirmation")   \
+    X(recovery_ranges_fenced, NOTE, "damaged ranges that the last start fenced off")               \
+    X(recovery_bytes_fenced, NOTE, "bytes in them")                                                \
+    X(recovery_records_lost, NOTE, "durable records in them, as far as commits around tell")       \
+    X(recovery_tails_cut, NOTE, "ends of the log that the last start cut: maybe acknowledged")     \
+    X(recovery_bytes_cut, NOTE, "bytes that were written there")                                   \
+    X(recovery_offsets_skipped, NOTE, "offsets of every topic that the last start skipped")
 
 enum stats_group {
     STATS_GROUP_FRAMES,

@@ -76,6 +76,10 @@ struct sim_disk {
     bool power_cut_armed;
     bool power_off;
     uint64_t operations_left;
+    bool tear_chosen; /* by the test: what the write that meets the cut leaves */
+    uint64_t tear_first_sector;
+    uint64_t tear_sector_count;
+    uint64_t cut_write_sectors;
 };
 
 static uint64_t sim_random(struct sim_disk *disk) { return random_u64(&disk->random); }
@@ -111,6 +115,23 @@ static void sim_wreck(struct sim_disk *disk, struct sim_file *file, uint64_t pos
         case 3: break; /* lost */
         default: memcpy(target, bytes + at, step);
         }
+    }
+}
+
+/* What the write that met the power cut leaves. */
+static void sim_tear(struct sim_disk *disk, struct sim_file *file, uint64_t position,
+                     struct bytes bytes)
+{
+    disk->cut_write_sectors = bytes.len_bytes / SECTOR_BYTES;
+    if (!disk->tear_chosen) {
+        sim_wreck(disk, file, position, bytes.at, bytes.len_bytes);
+        return;
+    }
+    for (uint64_t sector = 0; sector < disk->cut_write_sectors; sector++) {
+        if (sector < disk->tear_first_sector) { continue; }
+        if (sector - disk->tear_first_sector >= disk->tear_sector_count) { return; }
+        const uint64_t at = sector * SECTOR_BYTES;
+        memcpy(file->data + position + at, bytes.at + at, SECTOR_BYTES);
     }
 }
 
@@ -429,7 +450,7 @@ static enum status sim_write(void *self, int handle, uint64_t position, struct b
     assert(bytes.len_bytes <= file->size_bytes - position);
     if (disk->power_off) { return STATUS_IO; }
     if (!sim_has_power(disk)) {
-        sim_wreck(disk, file, position, bytes.at, bytes.len_bytes);
+        sim_tear(disk, file, position, bytes);
         return STATUS_IO;
     }
     memcpy(file->data + position, bytes.at, bytes.len_bytes);
@@ -646,6 +667,15 @@ void sim_disk_cut_power_after(struct sim_disk *disk, uint64_t operations)
 }
 
 bool sim_disk_power_is_off(const struct sim_disk *disk) { return disk->power_off; }
+
+void sim_disk_tear_cut_write(struct sim_disk *disk, uint64_t first_sector, uint64_t sector_count)
+{
+    disk->tear_chosen = true;
+    disk->tear_first_sector = first_sector;
+    disk->tear_sector_count = sector_count;
+}
+
+uint64_t sim_disk_cut_write_sectors(const struct sim_disk *disk) { return disk->cut_write_sectors; }
 
 uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t *out_size_bytes)
 {

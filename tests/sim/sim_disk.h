@@ -104,6 +104,11 @@ void sim_disk_fail_reads(struct sim_disk *disk, const char *name, uint64_t posit
  * that meets it and all later ones answer STATUS_IO, and what they half did is decided by seed. */
 void sim_disk_cut_power_after(struct sim_disk *disk, uint64_t operations);
 bool sim_disk_power_is_off(const struct sim_disk *disk);
+/* The files_write that meets the power cut keeps these of its sectors (512 bytes) whole and none of
+ * the others; without it the seed decides. */
+void sim_disk_tear_cut_write(struct sim_disk *disk, uint64_t first_sector, uint64_t sector_count);
+/* How many sectors that write had; 0: the call that met the power cut was another one, or none. */
+uint64_t sim_disk_cut_write_sectors(const struct sim_disk *disk);
 
 /* A new disk with what the old one would have after a power cut now: nothing in flight, no handle
  * open, no fault armed. The old one only waits for its destroy. */

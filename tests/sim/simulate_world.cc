@@ -961,10 +961,8 @@ void World::CheckEnd()
     for (size_t i = 0; i < sets.size(); i++) {
         const auto ignore = [](void *, uint32_t, enum lane_finding, uint64_t, uint64_t, uint64_t) {
         };
-        const auto ignore_log = [](void *, uint32_t, enum recovery_finding, uint64_t, uint64_t,
-                                   uint64_t) {};
         const struct lane_recovery_report report = {ignore, nullptr};
-        const struct recovery_report log_report = {ignore_log, nullptr};
+        const struct recovery_report log_report = {};
         const struct recovery_witness witness = {};
         auto resume = std::make_unique<struct log_resume>();
         memset(resume.get(), 0, sizeof *resume);

@@ -601,7 +601,9 @@ class Lives {
 
     enum status RunRecovery(Findings *findings, struct log_resume *out)
     {
-        const struct recovery_report report = {OnFinding, findings};
+        struct recovery_report report = {};
+        report.found = OnFinding;
+        report.context = findings;
         *out = (struct log_resume){};
         out->cluster_id = IdOf(0xC1);
         out->log_id = IdOf(0x10);

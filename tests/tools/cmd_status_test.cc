@@ -103,6 +103,22 @@ TEST(Status, ShowsLanesOfARunningNodeOnly)
     EXPECT_FALSE(Contains(Status(pages, "").out, "lanes known"));
 }
 
+TEST(Status, SaysWhatTheLastStartFoundLost)
+{
+    RuntimePages pages(1);
+    EXPECT_FALSE(Contains(Status(pages, "").out, "last start"));
+    struct stats_page &stats = pages.Stats(0);
+    stats.counters[STATS_recovery_ranges_fenced] = 2;
+    stats.counters[STATS_recovery_records_lost] = 14;
+    stats.counters[STATS_recovery_offsets_skipped] = 64000;
+
+    const std::string out = Status(pages, "").out;
+
+    EXPECT_TRUE(Contains(out, "part 0: its last start found 2 damaged ranges")) << out;
+    EXPECT_TRUE(Contains(out, "14 records lost")) << out;
+    EXPECT_TRUE(Contains(out, "skipped 64000 offsets")) << out;
+}
+
 TEST(Status, AClosedLogSaysWhy)
 {
     RuntimePages pages(1);
