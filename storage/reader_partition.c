@@ -460,6 +460,26 @@ static bool segment_supersede(struct reader_partition *partition, const struct p
     return true;
 }
 
+/* A segment of a later incarnation is there, so recovery is done with all before it, though the
+ * root page, which was asked earlier, did not say so yet (workers open segments before ingest is
+ * called running). Live indexes of older ones know less than their footers: to show `newer` beside
+ * them would pass over what recovery kept. False: it must wait. */
+static bool older_supersede(struct reader_partition *partition, const struct partition_view *view,
+                            const struct listing *listing, const struct reader_segment *newer)
+{
+    for (size_t i = 0; i < partition->segment_count; i++) {
+        const struct reader_segment *const known = partition->segments[i];
+        if (known->sealed || known->number >= newer->number) { continue; }
+        if (known->incarnation >= newer->incarnation) { continue; }
+        struct reader_segment *fresh = NULL;
+        const enum status status =
+            segment_from_disk(partition, view, listing, known->number, &fresh);
+        if (status == STATUS_BUSY) { return false; } /* no seal; the newer's header settles it */
+        if (status == STATUS_OK) { segment_insert(partition, fresh); }
+    }
+    return true;
+}
+
 static bool segment_look(struct reader_partition *partition, const struct partition_view *view,
                          const struct listing *listing, uint64_t number)
 {
@@ -467,7 +487,11 @@ static bool segment_look(struct reader_partition *partition, const struct partit
     if (known != NULL) { return segment_supersede(partition, view, listing, known); }
 
     struct reader_segment *found = NULL;
-    const enum status status = segment_find(partition, view, listing, number, &found);
+    enum status status = segment_find(partition, view, listing, number, &found);
+    if (status == STATUS_OK && !older_supersede(partition, view, listing, found)) {
+        reader_segment_destroy(found);
+        status = STATUS_BUSY;
+    }
     if (status == STATUS_OK) {
         /* A whole disk's indexes at once would be no bounded memory: each comes back when it is
          * asked for. What cost a scan stays until the cache is full. */

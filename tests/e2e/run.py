@@ -14,36 +14,17 @@ import glob
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import unittest
 
+sys.dont_write_bytecode = True
+import namespaces  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-kafka belongs to
-INSIDE = "PENSTOCK_E2E_INSIDE"
 TAIL_LINES = 40
 TEST_SECONDS_MAX = 120
 LONG_TEST_SECONDS_MAX = 1800
-
-
-def enter_own_namespaces():
-    """Runs this program again in fresh namespaces, as their first process: with it all others end."""
-    if os.geteuid() != 0:
-        sys.exit("run.py: needs root (namespaces, AF_XDP): try sudo")
-    environment = dict(os.environ, **{INSIDE: "1"})
-    process = subprocess.Popen(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                                PYTHON, os.path.abspath(__file__), *sys.argv[1:]], env=environment)
-    # unshare itself ignores SIGTERM. Killed, it takes the first process inside with it, and that all others.
-    signal.signal(signal.SIGTERM, lambda *_: process.kill())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one inside has it too, and takes the rack down
-    sys.exit(process.wait())
-
-
-def furnish_namespaces():
-    os.makedirs("/run/netns", exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "e2e-netns", "/run/netns"], check=True)
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 class Result(unittest.TestResult):
@@ -129,13 +110,10 @@ def main():
     parser.add_argument("--long", action="store_true", help="the tests that take minutes")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
-    if INSIDE not in os.environ:
-        enter_own_namespaces()
-    furnish_namespaces()
+    namespaces.enter(__file__)
     signal.signal(signal.SIGALRM, on_alarm)
 
     sys.path.insert(0, HERE)
-    sys.dont_write_bytecode = True
     import appliance
     import rack
     suite = chosen(arguments.names, "long_*.py" if arguments.long else "test_*.py")

@@ -93,6 +93,8 @@ def send_lines(lines, port, rate=25000, sockets=1, per_datagram=1, node=None):
 class Load:
     """Numbered lines from a thread, until the with-block ends; goes on when nobody takes them."""
 
+    ENDING = b"\n"
+
     def __init__(self, port, rate, line_bytes=80):
         self.sender = rack.datagram_socket(port)
         self.rate, self.line_bytes = rate, line_bytes
@@ -106,7 +108,7 @@ class Load:
     def _run(self):
         pace = Pace(self.rate)
         while not self._stop.is_set():
-            self.sender.send(self.line(self.sent) + b"\n")  # lost while the appliance is down
+            self.sender.send(self.line(self.sent) + self.ENDING)  # lost while the appliance is down
             self.sent += 1
             pace.advance(1)
 

@@ -542,7 +542,27 @@ struct files sim_disk_files(struct sim_disk *disk)
     return port;
 }
 
-struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
+/* As `decide` says, sector by sector. */
+static void sim_leave(struct sim_disk *disk, struct sim_file *file, const struct sim_flight *flight,
+                      size_t index, sim_disk_decide *decide, void *context)
+{
+    const size_t sectors = flight->source.len_bytes / SECTOR_BYTES;
+    for (size_t sector = 0; sector < sectors; sector++) {
+        const uint8_t *const bytes = flight->copy + sector * SECTOR_BYTES;
+        uint8_t *const target = file->data + flight->position + sector * SECTOR_BYTES;
+        switch (decide(context, index, sector)) {
+        case SIM_DISK_KEPT: memcpy(target, bytes, SECTOR_BYTES); break;
+        case SIM_DISK_LOST: break;
+        case SIM_DISK_GARBAGE:
+            for (size_t i = 0; i < SECTOR_BYTES; i++) { target[i] = (uint8_t)sim_random(disk); }
+            break;
+        }
+    }
+}
+
+/* Without `decide`, by chance. */
+struct sim_disk *sim_disk_after_cut(struct sim_disk *disk, uint64_t seed, sim_disk_decide *decide,
+                                    void *context)
 {
     struct sim_disk_options options = disk->options;
     options.seed = seed;
@@ -561,10 +581,19 @@ struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
         for (size_t k = 0; k < disk->flight_count; k++) {
             const struct sim_flight *const flight = &disk->flights[k];
             if (flight->file != old) { continue; }
-            sim_wreck(after, file, flight->position, flight->copy, flight->source.len_bytes);
+            if (decide != NULL) {
+                sim_leave(after, file, flight, k, decide, context);
+            } else {
+                sim_wreck(after, file, flight->position, flight->copy, flight->source.len_bytes);
+            }
         }
     }
     return after;
+}
+
+struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed)
+{
+    return sim_disk_after_cut(disk, seed, NULL, NULL);
 }
 
 /* --------------------------------------------------------------------------------------- faults */
@@ -686,6 +715,12 @@ uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t *out_s
 }
 
 size_t sim_disk_in_flight(const struct sim_disk *disk) { return disk->flight_count; }
+
+size_t sim_disk_flight_bytes(const struct sim_disk *disk, size_t flight)
+{
+    assert(flight < disk->flight_count);
+    return disk->flights[flight].source.len_bytes;
+}
 
 uint64_t sim_disk_doorbells(const struct sim_disk *disk) { return disk->doorbells; }
 

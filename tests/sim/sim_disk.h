@@ -114,12 +114,23 @@ uint64_t sim_disk_cut_write_sectors(const struct sim_disk *disk);
  * open, no fault armed. The old one only waits for its destroy. */
 struct sim_disk *sim_disk_after_crash(struct sim_disk *disk, uint64_t seed);
 
+enum sim_disk_fate { SIM_DISK_KEPT, SIM_DISK_LOST, SIM_DISK_GARBAGE };
+/* What becomes of a 512-byte sector of write `flight`, below sim_disk_in_flight, in the order of
+ * sectors. */
+typedef enum sim_disk_fate sim_disk_decide(void *context, size_t flight, size_t sector);
+/* The same, but the caller says what is left of the writes in flight; the seed makes the garbage.
+ */
+struct sim_disk *sim_disk_after_cut(struct sim_disk *disk, uint64_t seed, sim_disk_decide *decide,
+                                    void *context);
+
 /* -------------------------------------------------------------------------------- looking inside
  */
 
 /* The durable bytes of a file, to be read or spoiled by a test; NULL when there is no such name. */
 uint8_t *sim_disk_bytes(struct sim_disk *disk, const char *name, uint64_t *out_size_bytes);
 size_t sim_disk_in_flight(const struct sim_disk *disk);
+/* Length of write `flight`, below that. */
+size_t sim_disk_flight_bytes(const struct sim_disk *disk, size_t flight);
 uint64_t sim_disk_doorbells(const struct sim_disk *disk);
 size_t sim_disk_open_handles(const struct sim_disk *disk);
 

@@ -93,6 +93,27 @@ TEST_F(SimDisk, APowerCutKeepsSomeSectorsLosesSomeAndSpoilsSome)
     sim_disk_destroy(after);
 }
 
+TEST_F(SimDisk, ACutLeavesOfEachSectorWhatItIsTold)
+{
+    Submit(0);
+    Submit(1);
+    const auto decide = [](void *, size_t flight, size_t sector) {
+        return flight == 1 ? SIM_DISK_LOST : sector == 7 ? SIM_DISK_GARBAGE : SIM_DISK_KEPT;
+    };
+
+    struct sim_disk *const after = sim_disk_after_cut(disk_, 1, decide, nullptr);
+
+    uint64_t size_bytes;
+    const uint8_t *const at = sim_disk_bytes(after, kName, &size_bytes);
+    const std::vector<uint8_t> kept(7 * 512, 0xab);
+    const std::vector<uint8_t> lost(4096, 0);
+    EXPECT_EQ(memcmp(at, kept.data(), kept.size()), 0);
+    EXPECT_NE(memcmp(at + kept.size(), kept.data(), 512), 0);
+    EXPECT_NE(memcmp(at + kept.size(), lost.data(), 512), 0);
+    EXPECT_EQ(memcmp(at + 4096, lost.data(), lost.size()), 0);
+    sim_disk_destroy(after);
+}
+
 TEST_F(SimDisk, WhatWasReapedSurvivesEveryPowerCut)
 {
     for (uint64_t tag = 0; tag < 16; tag++) { Submit(tag); }

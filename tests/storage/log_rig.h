@@ -70,6 +70,23 @@ struct FoundSegment {
 class LogWalk {
   public:
     LogWalk(struct sim_disk *disk, uint32_t partition) { Read(disk, partition); }
+    /* The same over any files: whole segments are read. */
+    LogWalk(struct files files, uint32_t partition)
+    {
+        for (const uint64_t number : SegmentNumbers(files, partition)) {
+            char name[LOG_NAME_BYTES];
+            int file;
+            uint64_t size_bytes;
+            log_segment_name(partition, number, name);
+            if (files_open(files, name, FILES_READ, &file, &size_bytes) != STATUS_OK) { continue; }
+            auto *const bytes = static_cast<uint8_t *>(aligned_alloc(4096, size_bytes));
+            EXPECT_EQ(files_read(files, file, 0, bytes, size_bytes), STATUS_OK);
+            files_close(files, file);
+            ReadSegment(number, bytes_of(bytes, size_bytes));
+            free(bytes);
+        }
+        FollowChain();
+    }
 
     std::map<uint64_t, FoundSegment> segments; /* by number */
     std::vector<FoundCommit> chain;            /* from the first commit to the newest */
@@ -112,16 +129,19 @@ class LogWalk {
     uint64_t LastNumber() const { return chain.empty() ? 0 : chain.back().header.number; }
 
   private:
-    void Read(struct sim_disk *disk, uint32_t partition)
+    static std::vector<uint64_t> SegmentNumbers(struct files files, uint32_t partition)
     {
         std::vector<uint64_t> numbers;
         const auto visit = [](void *context, uint64_t number, uint64_t) {
             static_cast<std::vector<uint64_t> *>(context)->push_back(number);
         };
-        if (files_list_segments(sim_disk_files(disk), partition, visit, &numbers) != STATUS_OK) {
-            return;
-        }
-        for (const uint64_t number : numbers) {
+        if (files_list_segments(files, partition, visit, &numbers) != STATUS_OK) { return {}; }
+        return numbers;
+    }
+
+    void Read(struct sim_disk *disk, uint32_t partition)
+    {
+        for (const uint64_t number : SegmentNumbers(sim_disk_files(disk), partition)) {
             char name[LOG_NAME_BYTES];
             uint64_t size_bytes;
             log_segment_name(partition, number, name);

@@ -464,6 +464,37 @@ TEST_F(Reader, FollowsARestartToTheRecoveredLog)
     Tail(STATUS_STALE);
 }
 
+// Workers open their segments a moment before the root page says that ingest is running.
+TEST_F(Reader, SkipsNothingThatRecoveryKeptWhenTheNextSegmentIsSeenFirst)
+{
+    Ingest ingest(runtime_.path());
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    ingest.Open(log);
+    log.Commit({{0, 3}});
+    ingest.Publish(log);
+    log.Commit({{0, 4}}); // whole on disk, not counted when the process was killed
+    Start();
+    Refresh();
+    ASSERT_EQ(Marks("events").high_watermark, 3U);
+
+    auto resume = std::make_unique<struct log_resume>();
+    ingest.Root()->state = ROOT_STATE_RECOVERING;
+    ASSERT_EQ(recovery_run(sim_disk_files(disk_.get()), 0, nullptr, nullptr, resume.get()),
+              STATUS_OK);
+    ingest.Root()->state = ROOT_STATE_STARTING;
+    ingest.Restart(/*incarnation=*/2);
+    log.OpenSegment();
+    ingest.Open(log);
+    log.Commit({{0, 2}});
+    ingest.Publish(log);
+    Refresh();
+
+    EXPECT_EQ(Marks("events").high_watermark, 9U);
+    ASSERT_EQ(Find("events", 3), STATUS_OK);
+    EXPECT_EQ(found_.base_offset, 3U) << "four records were passed over";
+}
+
 TEST_F(Reader, LosesRetiredSegmentsAtOnce)
 {
     Ingest ingest(runtime_.path());
