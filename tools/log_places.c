@@ -173,7 +173,8 @@ static uint32_t partition_of(struct log_place *place)
         return partition;
     }
     struct log_chain chain;
-    if (log_chain_load(place->files, 0, &chain) != STATUS_OK) { return 0; }
+    const struct log_chain_scope headers = {.links_only = true};
+    if (log_chain_load(place->files, 0, headers, &chain) != STATUS_OK) { return 0; }
     for (size_t i = 0; i < chain.count; i++) {
         const struct chain_segment *const segment = &chain.segments[i];
         const bool read = segment->status == STATUS_OK || segment->status == STATUS_INVALID;
@@ -197,7 +198,8 @@ static void single_number(struct log_place *place)
 static enum status place_load(struct log_place *place)
 {
     place->partition = partition_of(place);
-    const enum status status = log_chain_load(place->files, place->partition, &place->chain);
+    const struct log_chain_scope whole = {0};
+    const enum status status = log_chain_load(place->files, place->partition, whole, &place->chain);
     if (status != STATUS_OK) { return status; }
     if (place->directory->single != NULL) { single_number(place); }
     place->chosen = allocate_zeroed(place->chain.count, sizeof place->chosen[0]);

@@ -91,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len_bytes)
     struct sim_disk *const disk = segment_files_make(bytes_of(at, len_bytes));
     struct log_chain chain;
     if (disk == NULL) { return 0; }
-    if (log_chain_load(sim_disk_files(disk), 0, &chain) == STATUS_OK) {
+    const struct log_chain_scope whole = {0};
+    if (log_chain_load(sim_disk_files(disk), 0, whole, &chain) == STATUS_OK) {
         const uint64_t damages = verify_all(sim_disk_files(disk), &chain);
         if (verify_all(sim_disk_files(disk), &chain) != damages) { abort(); }
         export_all(sim_disk_files(disk), &chain);
