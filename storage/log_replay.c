@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "storage/log_witness.h"
 #include "storage/segment_footer.h"
 #include "storage/segment_scan.h"
 
@@ -180,10 +181,11 @@ static enum status take_commit(struct log_replay *replay, const struct scanned_c
     return STATUS_OK;
 }
 
-/* -------------------------------------------------------------------------- what was durable */
+/* ------------------------------------------------------------------------------ one segment */
 
-static enum status scan_open(const struct log_replay *replay, const struct chain_segment *segment,
-                             int *file, struct segment_scan **out)
+enum status log_replay_scan_open(const struct log_replay *replay,
+                                 const struct chain_segment *segment, int *file,
+                                 struct segment_scan **out)
 {
     char name[LOG_NAME_BYTES];
     uint64_t size_bytes;
@@ -194,82 +196,6 @@ static enum status scan_open(const struct log_replay *replay, const struct chain
     if (status != STATUS_OK) { files_close(replay->files, *file); }
     return status;
 }
-
-/* What a header says that holds: core_log and recovery write it when the commit that it continues
- * is durable, and before any of its own. One that was rebuilt from a commit says so only when a
- * later life, which had recovered the log, opened it. */
-static bool header_testifies(const struct chain_segment *segment, uint64_t incarnation)
-{
-    return segment->header_status == STATUS_OK || segment->header.incarnation > incarnation;
-}
-
-/* The cheap witnesses: trailers, headers, the root page. */
-static void durable_from_chain(struct log_replay *replay, const struct recovery_witness *witness)
-{
-    const struct log_chain *const chain = replay->chain;
-    uint64_t incarnation = 0;
-    for (size_t i = 0; i < chain->count; i++) {
-        const struct chain_segment *const segment = &chain->segments[i];
-        if (!segment->in_chain) { continue; }
-        if (segment->trailer_status == STATUS_OK) {
-            at_least(&replay->durable_number, segment->trailer.footer_number - 1);
-        }
-        if (segment->sealed) { at_least(&replay->durable_number, segment->footer.number); }
-        if (header_testifies(segment, incarnation)) {
-            at_least(&replay->durable_number, segment->header.first_commit_number - 1);
-        }
-        if (segment->header.incarnation > incarnation) {
-            incarnation = segment->header.incarnation;
-        }
-    }
-    if (witness == NULL || !witness->valid || witness->incarnation < incarnation) { return; }
-    const struct log_id log_id = chain->segments[log_chain_top(chain)].header.log_id;
-    if (!log_id_equal(witness->log_id, log_id)) { return; }
-    at_least(&replay->durable_number, witness->durable_number);
-    for (size_t i = 0; i < chain->count; i++) {
-        const struct chain_segment *const segment = &chain->segments[i];
-        if (!segment->in_chain) { continue; }
-        /* Of an earlier incarnation while the newest has nothing durable of its own. */
-        if (log_id_equal(segment->header.nonce, witness->nonce)) { replay->proven = true; }
-    }
-    replay->newest_missing = !replay->proven;
-    replay->newest_unknown = !replay->proven && witness->incarnation > incarnation;
-}
-
-static void durable_from_segment(struct log_replay *replay, const struct chain_segment *segment)
-{
-    int file;
-    struct segment_scan *scan;
-    if (scan_open(replay, segment, &file, &scan) != STATUS_OK) { return; }
-    struct scanned_commit commit;
-    for (enum scan_result result = segment_scan_next(scan, &commit); result != SCAN_END;) {
-        if (result == SCAN_COMMIT || commit.directory_holds) {
-            /* A commit cannot vouch for itself or for what came after it. */
-            if (commit.header.durable_number < commit.header.number) {
-                at_least(&replay->durable_number, commit.header.durable_number);
-            }
-            result = segment_scan_next(scan, &commit);
-        } else {
-            result = segment_scan_resync(scan, &commit);
-        }
-    }
-    segment_scan_destroy(scan);
-    files_close(replay->files, file);
-}
-
-/* The dear witnesses, asked only when something is bad: every commit behind it. */
-static uint64_t durable_ask_all(struct log_replay *replay)
-{
-    if (replay->durable_complete) { return replay->durable_number; }
-    for (size_t i = 0; i < replay->chain->count; i++) {
-        const struct chain_segment *const segment = &replay->chain->segments[i];
-        if (segment->in_chain && !segment->sealed) { durable_from_segment(replay, segment); }
-    }
-    replay->durable_complete = true;
-    return replay->durable_number;
-}
-
-/* ------------------------------------------------------------------------------ one segment */
 
 /* A header that was torn or is rotten, rebuilt from its segment's first commit: what that one does
  * not say follows from the segment where the walk comes from. */
@@ -363,7 +289,7 @@ static void entries_fence(struct log_replay *replay, const struct scanned_commit
 static bool damaged_commit(struct log_replay *replay, struct segment_scan *scan,
                            const struct scanned_commit *commit, enum status *status)
 {
-    if (commit->header.number > durable_ask_all(replay)) {
+    if (commit->header.number > log_witness_ask_all(replay)) {
         tail_cut(replay, commit->position, segment_scan_written_end(scan, commit->position));
         return false;
     }
@@ -385,7 +311,7 @@ static bool damaged_commit(struct log_replay *replay, struct segment_scan *scan,
 static bool bad_commit(struct log_replay *replay, struct segment_scan *scan, uint64_t position,
                        uint64_t last_number, struct scanned_commit *commit)
 {
-    const uint64_t durable = durable_ask_all(replay);
+    const uint64_t durable = log_witness_ask_all(replay);
     const bool found = segment_scan_resync(scan, commit) == SCAN_COMMIT;
     if (found && commit->header.number <= last_number && commit->header.number - 1 <= durable) {
         fence(replay, commit->header.number - 1, position, commit->position);
@@ -419,7 +345,7 @@ static enum status segment_walk(struct log_replay *replay, size_t index)
     int file;
     struct segment_scan *scan;
     segment_begin(replay, index);
-    enum status status = scan_open(replay, segment, &file, &scan);
+    enum status status = log_replay_scan_open(replay, segment, &file, &scan);
     if (status != STATUS_OK) { return status; }
 
     bool going = true;
@@ -473,7 +399,8 @@ static enum status segment_take_footer(struct log_replay *replay, size_t index)
     int file;
     struct segment_scan *scan;
     segment_begin(replay, index);
-    enum status status = scan_open(replay, &replay->chain->segments[index], &file, &scan);
+    enum status status =
+        log_replay_scan_open(replay, &replay->chain->segments[index], &file, &scan);
     if (status != STATUS_OK) { return status; }
     struct scanned_commit footer;
     status = segment_scan_footer(scan, &footer);
@@ -498,7 +425,7 @@ static bool continues_walk(struct log_replay *replay, size_t index)
         return header->predecessor_commit_number == first - 1 &&
                header->predecessor_commit_crc32c == replay->previous_crc32c;
     }
-    if (first - 1 > durable_ask_all(replay)) { return false; }
+    if (first - 1 > log_witness_ask_all(replay)) { return false; }
     if (first > replay->next_number) {
         fence(replay, first - 1, replay->tail_position, replay->tail_position);
     }
@@ -588,7 +515,7 @@ static void absent_fence(struct log_replay *replay)
 enum status log_replay_run(struct log_replay *replay, const struct recovery_witness *witness)
 {
     assert(log_chain_top(replay->chain) < replay->chain->count);
-    durable_from_chain(replay, witness);
+    log_witness_ask_chain(replay, witness);
     const enum status status = walk(replay);
     if (status != STATUS_OK) { return status; }
 

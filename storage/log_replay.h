@@ -66,6 +66,13 @@ uint64_t log_replay_skip(const struct log_replay *replay);
 /* Raises the next offset of every topic, which Kafka bounds at INT64_MAX. */
 void log_replay_skip_offsets(struct log_replay *replay, uint64_t count);
 
+struct segment_scan;
+
+/* On STATUS_OK both are the caller's to end: segment_scan_destroy, then files_close. */
+MUST_CHECK enum status log_replay_scan_open(const struct log_replay *replay,
+                                            const struct chain_segment *segment, int *file,
+                                            struct segment_scan **out);
+
 void log_replay_report(const struct log_replay *replay, enum recovery_finding finding,
                        uint64_t number, uint64_t value, uint64_t other);
 
