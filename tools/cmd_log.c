@@ -6,20 +6,12 @@
 static const struct command *const verbs[] = {&command_log_verify, &command_log_inspect,
                                               &command_log_repair, &command_log_export};
 
-static int help(const struct command *command)
-{
-    command_help(command);
-    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
-        printf("  %-8s %s\n", strchr(verbs[i]->name, ' ') + 1, verbs[i]->summary);
-    }
-    printf("\n'penstock log VERB --help' tells more.\n");
-    return COMMAND_OK;
-}
-
 static int run(const struct command *command, int argc, char **argv)
 {
     if (argc < 2) { return command_misused(command); }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) { return help(command); }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        return command_help(command);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(argv[1], strchr(verbs[i]->name, ' ') + 1) != 0) { continue; }
         char title[32];
@@ -35,7 +27,14 @@ const struct command command_log = {
     .name = "log",
     .arguments = "verify|inspect|repair|export [OPTION...] (-c FILE | PATH...)",
     .summary = "Check, look into, mend and export the logs on disk",
-    .help = "PATH is a segment, a partition's directory, or a storage path; -c FILE means all "
-            "storage\npaths of a node's configuration.\n\n",
+    .help =
+        "  verify   check every byte of the logs, and say exactly what does not hold\n"
+        "  inspect  show what is in them: headers, commits, lanes, records, footers\n"
+        "  repair   mend what can be mended of a log that no node is running on\n"
+        "  export   write records as NDJSON: by topic, partition, offsets or time\n\n"
+        "PATH is a segment, a partition's directory, or a storage path; -c FILE means all storage\n"
+        "paths of a node's configuration. 'penstock log VERB --help' tells more.\n\n"
+        "Exit: 0 as it should be, 1 damage found or left, 64 usage, 66 something cannot be read;\n"
+        "      more by verb.\n",
     .run = run,
 };

@@ -379,7 +379,7 @@ static enum input_result next_of_file(struct record_input *input, struct input_r
     case RECORD_RECORDS: return next_json(input, out);
     case RECORD_LENGTH_PREFIXED: return next_prefixed(input, out);
     }
-    assert(!"a format that nobody reads");
+    assert(false); /* a format that nobody reads */
     return INPUT_BAD;
 }
 
