@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -52,8 +53,7 @@ class Recording:
 
     def __init__(self, fs):
         self.fs = fs
-        self.folder = "/dev/shm/penstock-crash.%d" % os.getpid()
-        os.makedirs(self.folder)
+        self.folder = tempfile.mkdtemp(prefix="penstock-crash.", dir="/dev/shm")
         self.base, self.image, self.trace, self.receipts = (
             os.path.join(self.folder, name) for name in ("base", "image", "trace", "receipts"))
         self.disk = None
@@ -138,8 +138,7 @@ class Recording:
 
 def replay(folder, arguments):
     """The exit code of block_replay; it prints the last line."""
-    mount = os.path.join("/dev/shm", "penstock-crash-mount.%d" % os.getpid())
-    os.makedirs(mount)
+    mount = tempfile.mkdtemp(prefix="penstock-crash-mount.", dir="/dev/shm")
     words = [os.path.join(rack.BUILD, "tests", "crash", "block_replay"), "--fs", arguments.fs, "--base",
              os.path.join(folder, "base"), "--trace", os.path.join(folder, "trace"), "--receipts",
              os.path.join(folder, "receipts"), "--mount", mount, "--seed", str(arguments.seed),
