@@ -11,7 +11,6 @@ each write, and with writes that no flush covered lost, torn or garbled, and rec
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -56,7 +55,7 @@ class Recording:
         self.folder = tempfile.mkdtemp(prefix="penstock-crash.", dir="/dev/shm")
         self.base, self.image, self.trace, self.receipts = (
             os.path.join(self.folder, name) for name in ("base", "image", "trace", "receipts"))
-        self.disk = None
+        self.disk = self.sender = None
         self.node = appliance.Appliance(
             workers=1, listeners=[{"protocol": "native", "port": NATIVE_PORT, "topic": "events"}],
             topics=[{"name": "events"}],
@@ -94,13 +93,13 @@ class Recording:
 
     def send(self, rate, seconds, meanwhile=None):
         """One run of `penstock send`, ended by SIGINT: what is under way gets its fate."""
-        sender = self.start_sender(rate)
+        self.sender = self.start_sender(rate)
         time.sleep(seconds)
         if meanwhile is not None:
             meanwhile()
-        sender.send_signal(signal.SIGINT)
-        if sender.wait(60) not in (0, 130):
-            raise AssertionError("the sender: exit %d" % sender.returncode)
+        appliance.interrupt(self.sender, "penstock")
+        if self.sender.wait(60) not in (0, 130):
+            raise AssertionError("the sender: exit %d" % self.sender.returncode)
 
     def die_and_recover(self):
         self.node.kill("ingest")
@@ -123,6 +122,9 @@ class Recording:
         self.remove_disk()
 
     def end(self, keep=None):
+        if self.sender is not None and self.sender.poll() is None:
+            self.sender.kill()  # it has a view of the mounts of its own
+            self.sender.wait(10)
         self.node.end()
         self.remove_disk()
         if keep is not None:
