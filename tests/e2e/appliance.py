@@ -176,7 +176,7 @@ class Appliance:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
-            process.wait(10)
+            process.wait(60)
 
     def destroy(self):
         self.end()
