@@ -11,9 +11,9 @@ each write, and with writes that no flush covered lost, torn or garbled, and rec
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -52,11 +52,10 @@ class Recording:
 
     def __init__(self, fs):
         self.fs = fs
-        self.folder = "/dev/shm/penstock-crash.%d" % os.getpid()
-        os.makedirs(self.folder)
+        self.folder = tempfile.mkdtemp(prefix="penstock-crash.", dir="/dev/shm")
         self.base, self.image, self.trace, self.receipts = (
             os.path.join(self.folder, name) for name in ("base", "image", "trace", "receipts"))
-        self.disk = None
+        self.disk = self.sender = None
         self.node = appliance.Appliance(
             workers=1, listeners=[{"protocol": "native", "port": NATIVE_PORT, "topic": "events"}],
             topics=[{"name": "events"}],
@@ -94,13 +93,13 @@ class Recording:
 
     def send(self, rate, seconds, meanwhile=None):
         """One run of `penstock send`, ended by SIGINT: what is under way gets its fate."""
-        sender = self.start_sender(rate)
+        self.sender = self.start_sender(rate)
         time.sleep(seconds)
         if meanwhile is not None:
             meanwhile()
-        sender.send_signal(signal.SIGINT)
-        if sender.wait(60) not in (0, 130):
-            raise AssertionError("the sender: exit %d" % sender.returncode)
+        appliance.interrupt(self.sender, "penstock")
+        if self.sender.wait(60) not in (0, 130):
+            raise AssertionError("the sender: exit %d" % self.sender.returncode)
 
     def die_and_recover(self):
         self.node.kill("ingest")
@@ -123,6 +122,9 @@ class Recording:
         self.remove_disk()
 
     def end(self, keep=None):
+        if self.sender is not None and self.sender.poll() is None:
+            self.sender.kill()  # it has a view of the mounts of its own
+            self.sender.wait(10)
         self.node.end()
         self.remove_disk()
         if keep is not None:
@@ -138,8 +140,7 @@ class Recording:
 
 def replay(folder, arguments):
     """The exit code of block_replay; it prints the last line."""
-    mount = os.path.join("/dev/shm", "penstock-crash-mount.%d" % os.getpid())
-    os.makedirs(mount)
+    mount = tempfile.mkdtemp(prefix="penstock-crash-mount.", dir="/dev/shm")
     words = [os.path.join(rack.BUILD, "tests", "crash", "block_replay"), "--fs", arguments.fs, "--base",
              os.path.join(folder, "base"), "--trace", os.path.join(folder, "trace"), "--receipts",
              os.path.join(folder, "receipts"), "--mount", mount, "--seed", str(arguments.seed),

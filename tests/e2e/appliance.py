@@ -36,6 +36,19 @@ def wait_until(what, claim, seconds=20, pause=0.05, alive=None):
         time.sleep(pause)
 
 
+def interrupt(process, program):
+    """SIGINT, once `program` takes it: started by rack.command, the process is a shell first, which may not
+    pass it on, and a program that has not set itself up would just die."""
+    def takes_it():
+        with open("/proc/%d/status" % process.pid) as file:
+            status = dict(line.split(":\t", 1) for line in file.read().splitlines())
+        caught = int(status.get("SigCgt", "0"), 16) >> (signal.SIGINT - 1) & 1
+        return process.poll() is not None or (status["Name"] == program and caught)
+
+    wait_until(program + " to take signals", takes_it)
+    process.send_signal(signal.SIGINT)
+
+
 def merged(base, overrides):
     """`base` with `overrides` laid over it, sections key by key."""
     out = dict(base)
@@ -151,7 +164,7 @@ class Appliance:
     def kill(self, name):
         process = self.processes[name]
         process.kill()
-        process.wait(10)
+        process.wait(60)  # its memory, sockets and writes under way go first
 
     def log(self, name):
         with open(os.path.join(self.work, name + ".log"), errors="replace") as file:
@@ -163,7 +176,7 @@ class Appliance:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
-            process.wait(10)
+            process.wait(60)
 
     def destroy(self):
         self.end()

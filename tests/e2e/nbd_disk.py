@@ -9,11 +9,11 @@ from appliance import wait_until
 
 
 class NbdDisk:
-    """`plugin` and its parameters; `folder` is for the mount of nbdfuse. Mounted by mount(), gone with remove()."""
+    """`plugin` and its parameters; `folder` is for the mount of nbdfuse. mount() it once; remove() it."""
 
     def __init__(self, folder, plugin, *parameters):
         self.fuse = os.path.join(folder, "fuse")
-        self.mounted = self.loop = None
+        self.mounted = self.loop = self.server = None
         os.makedirs(self.fuse)
         disk = os.path.join(self.fuse, "disk")
         self.server = subprocess.Popen(["nbdfuse", disk, "--command", "nbdkit", "-s", "--exit-with-parent", plugin,
@@ -30,6 +30,12 @@ class NbdDisk:
         os.makedirs(mount_point, exist_ok=True)
         subprocess.run(["mount", "-t", fs, "-o", options, self.loop, mount_point], check=True)
         self.mounted = mount_point
+        self._detach()
+
+    def _detach(self):
+        """While it is mounted: the kernel takes the device away with the mount, whoever ends that."""
+        subprocess.run(["losetup", "--detach", self.loop], check=True)
+        self.loop = None
 
     def remove(self):
         """Everything is written, and the plugin has ended, when it returns."""
@@ -37,9 +43,8 @@ class NbdDisk:
             subprocess.run(["umount", self.mounted], check=True)
             self.mounted = None
         if self.loop is not None:
-            subprocess.run(["losetup", "--detach", self.loop], check=True)
-            self.loop = None
+            self._detach()
         if self.server is not None:
-            subprocess.run(["umount", self.fuse], check=True)
+            wait_until("the disk to be idle", lambda: subprocess.run(["umount", self.fuse], capture_output=True).returncode == 0)
             self.server.wait(20)
             self.server = None
