@@ -146,9 +146,9 @@ struct posix_files_options {
 };
 
 /* Directories are made when missing, their parents too. A device must have been initialised
- * (penstock storage init) and is refused when anybody else has it open for himself. Falls back to buffered
- * access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for readers:
- * then nothing is made, and a device need not be there, or initialised, yet. */
+ * (penstock storage init) and is refused when anybody else has it open for himself. Falls back to
+ * buffered access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for
+ * readers: then nothing is made, and a device need not be there, or initialised, yet. */
 MUST_CHECK enum status posix_files_open(const struct posix_files_options *options,
                                         struct posix_files **out);
 /* The same for those who need not be told what was found. */
