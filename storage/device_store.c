@@ -334,7 +334,9 @@ static const struct file_store_ops device_ops = {
 static void tell(const struct posix_files_options *options, const char *path,
                  enum path_finding finding, uint64_t value)
 {
+    const int saved = errno;
     if (options->found != NULL) { options->found(options->context, path, finding, value); }
+    errno = saved;
 }
 
 static enum path_finding finding_of(enum status status)

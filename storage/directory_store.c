@@ -369,10 +369,12 @@ static enum status directory_prepare(const struct posix_files_options *options,
     enum status status = directory_make_with_parents(store->path);
     if (status == STATUS_OK) { status = path_takes_direct(store->path); }
     if (status == STATUS_OK) { status = directory_list_partitions(store, NULL, NULL); } /* drafts */
+    const int saved = errno;
     if (status != STATUS_OK && options->found != NULL) {
         options->found(options->context, store->path,
                        status == STATUS_UNSUPPORTED ? PATH_WITHOUT_DIRECT : PATH_REFUSED, 0);
     }
+    errno = saved;
     return status;
 }
 

@@ -126,8 +126,8 @@ enum path_finding {
     PATH_NOT_INITIALISED,  /* a device that says nothing of Penstock, or no longer does */
     PATH_UNSUPPORTED,      /* ... or was initialised by a newer release, or has larger blocks */
     PATH_DAMAGED,          /* ... or whose superblock neither copy tells */
-    PATH_SHRUNK,           /* ... or is smaller than it was; value: by so many bytes */
-    PATH_SLOTS_TOO_SMALL,  /* ... or whose slots are: value: their bytes */
+    PATH_SHRUNK,           /* ... or is smaller than it was */
+    PATH_SLOTS_TOO_SMALL,  /* ... or whose slots are; value: their bytes */
     PATH_MENDED,           /* value: blocks of a device's superblock or slot table, of which one
                               copy did not hold and was written again from the other */
     PATH_NOT_MENDED,       /* value: such blocks that could not be written again */
@@ -146,9 +146,9 @@ struct posix_files_options {
 };
 
 /* Directories are made when missing, their parents too. A device must have been initialised
- * (device_init.h) and is refused when anybody else has it open for himself. Falls back to buffered
- * access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for readers:
- * then nothing is made, and a device need not be there, or initialised, yet. */
+ * (penstock storage init) and is refused when anybody else has it open for himself. Falls back to
+ * buffered access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for
+ * readers: then nothing is made, and a device need not be there, or initialised, yet. */
 MUST_CHECK enum status posix_files_open(const struct posix_files_options *options,
                                         struct posix_files **out);
 /* The same for those who need not be told what was found. */

@@ -11,9 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/device_open.h"
-#include "storage/device_table.h"
 #include "storage/segment_scan.h"
+#include "tools/device_path.h"
 
 /* ------------------------------------------------------------------------------ on devices */
 
@@ -234,10 +233,8 @@ static enum status device_keep(struct segment_paths *paths, const char *path,
 
 static enum status device_add(struct segment_paths *paths, const char *path, const char *wanted)
 {
-    char place[PATH_MAX];
     struct device_walk walk = {.paths = paths, .wanted = wanted};
-    if (realpath(path, place) == NULL) { return status_from_errno(errno); }
-    enum status status = device_keep(paths, place, &walk.device);
+    enum status status = device_keep(paths, path, &walk.device);
     if (status != STATUS_OK) { return status; }
 
     const size_t count = paths->count;
@@ -249,50 +246,17 @@ static enum status device_add(struct segment_paths *paths, const char *path, con
     return status == STATUS_OK && missed ? STATUS_NOT_FOUND : status;
 }
 
-/* Whether `path` is a device that holds segments, or a file that holds an image of one. */
-static enum status device_look(const char *path)
-{
-    int descriptor;
-    uint64_t device_bytes;
-    struct device_superblock superblock;
-    enum status status = device_open(path, DEVICE_READ, &descriptor, &device_bytes);
-    if (status != STATUS_OK) { return status; }
-    errno = 0;
-    status = device_superblock_read(descriptor, device_bytes, &superblock, NULL);
-    const int saved = errno;
-    close(descriptor);
-    errno = saved;
-    return status;
-}
-
-/* "/dev/sdb/part-0003" is "part-0003" below "/dev/sdb". */
-static enum status path_below_device_add(struct segment_paths *paths, const char *path)
-{
-    char device[PATH_MAX];
-    struct stat facts;
-    if (strlen(path) >= sizeof device) { return STATUS_INVALID; }
-    strcpy(device, path);
-    for (char *slash; (slash = strrchr(device, '/')) != NULL && slash != device;) {
-        *slash = 0;
-        if (stat(device, &facts) != 0) { continue; }
-        if (S_ISDIR(facts.st_mode)) { break; }
-        const enum status status = device_look(device);
-        return status == STATUS_OK ? device_add(paths, device, path + (slash - device) + 1)
-                                   : status;
-    }
-    return status_from_errno(ENOENT);
-}
-
 enum status segment_paths_add(struct segment_paths *paths, const char *path)
 {
     struct stat stat_of;
-    if (stat(path, &stat_of) != 0) {
-        return errno == ENOTDIR ? path_below_device_add(paths, path) : status_from_errno(errno);
+    char device[PATH_MAX];
+    const char *below;
+    if (stat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode)) {
+        return directory_add(paths, path, true);
     }
-    if (S_ISDIR(stat_of.st_mode)) { return directory_add(paths, path, true); }
-    const enum status status = device_look(path);
-    if (status == STATUS_OK) { return device_add(paths, path, ""); }
-    return S_ISREG(stat_of.st_mode) ? path_push(paths, path) : status;
+    const enum status status = device_path_split(path, device, &below);
+    if (status == STATUS_OK) { return device_add(paths, device, below); }
+    return status == STATUS_INVALID ? path_push(paths, path) : status;
 }
 
 static int by_path(const void *left, const void *right)
