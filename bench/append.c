@@ -191,7 +191,6 @@ static enum status append_part(struct bench *bench, double bytes_per_s, struct p
         .linger_ns = LINGER_NS,
         .method = bench->method,
         .runtime = bench->runtime,
-        .core = arguments->core,
     };
     static struct append_run run; /* its histogram is large */
     memset(&run, 0, sizeof run);
