@@ -32,8 +32,7 @@ struct append_options {
     uint64_t ring_bytes;
     uint64_t linger_ns;
     enum uring_disk_method method;
-    const char *runtime; /* a directory in memory, for live indexes */
-    uint32_t core;
+    const char *runtime; /* a directory in memory, for the ring and live indexes */
 };
 
 struct append_path; /* opaque */
