@@ -28,11 +28,14 @@ struct kept_partition {
     uint64_t *numbers;             /* the same, as topic_expiry wants them */
     size_t count;
     size_t capacity;
-    size_t first;           /* index of the oldest that is not retired in this run */
-    uint64_t newest_sealed; /* 0: none: nothing may go */
-    uint64_t lane_floor;    /* 0: none */
-    uint64_t wall_of;       /* number that newest_wall_ms is of; kept from run to run */
-    int64_t newest_wall_ms; /* INT64_MIN: nobody knows */
+    size_t first;            /* index of the oldest that is not retired in this run */
+    uint64_t newest_sealed;  /* 0: none: nothing may go */
+    uint64_t lane_floor;     /* 0: none */
+    uint64_t wall_of;        /* number that newest_wall_ms is of; kept from run to run */
+    int64_t newest_wall_ms;  /* INT64_MIN: nobody knows */
+    uint64_t sealed_wall_of; /* number that sealed_wall_ms is of: the newest sealed */
+    int64_t sealed_wall_ms;
+    uint64_t emptied; /* the newest sealed one whose records all expired in place */
     struct headroom_rate written;
 };
 
@@ -349,6 +352,67 @@ static size_t retire_by_age(struct retention *retention)
     return retired;
 }
 
+/* Every topic begins behind what its declaration says. */
+static void starts_raise(struct topic_starts *page, struct bytes declarations)
+{
+    struct topic_declaration topic;
+    while (topic_declaration_decode(&declarations, &topic) == STATUS_OK) {
+        const uint64_t before =
+            atomic_load_explicit(&page->starts[topic.topic], memory_order_relaxed);
+        if (topic.next_offset <= before) { continue; }
+        atomic_store_explicit(&page->starts[topic.topic], topic.next_offset, memory_order_release);
+    }
+    /* release: pairs with the acquire in reader_partition, which then looks at the starts */
+    atomic_fetch_add_explicit(&page->generation, 1, memory_order_release);
+}
+
+/* All records up to the end of the newest sealed segment, of segments that lanes keep as well. */
+static void empty_in_place(struct retention *retention, uint32_t number)
+{
+    struct kept_partition *const partition = &retention->partitions[number];
+    struct segment_look look;
+    struct segment_footer footer;
+    struct commit_header header;
+    uint64_t records = 0;
+    for (size_t i = partition->first; i < partition->count; i++) {
+        if (partition->numbers[i] > partition->newest_sealed) { break; }
+        records += segment_records(retention, number, partition->numbers[i]);
+    }
+    if (segment_look_begin(retention->options.files, number, partition->newest_sealed, &look) !=
+        STATUS_OK) {
+        return;
+    }
+    if (segment_look_footer(&look, &footer, &header) == STATUS_OK) {
+        starts_raise(retention->options.starts[number], footer.topics);
+        retention->options.node->entries_expired += records;
+        retention->options.node->entries_expired_in_place += records;
+        partition->emptied = partition->newest_sealed;
+    }
+    segment_look_end(&look);
+}
+
+/* Of a log that went idle, or has no worker, a segment stays: the log's identity is in it. */
+static void expire_idle(struct retention *retention)
+{
+    const struct retention_options *const options = &retention->options;
+    const int64_t limit_ms = (int64_t)(options->retain_age_ns / NS_PER_MS);
+    if (options->retain_age_ns == 0 || options->starts == NULL) { return; }
+    for (uint32_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
+        struct kept_partition *const partition = &retention->partitions[i];
+        const uint64_t newest = partition->newest_sealed;
+        if (!partition->present || newest == 0 || options->starts[i] == NULL) { continue; }
+        if (partition->emptied == newest) { continue; }
+        if (partition->sealed_wall_of != newest) {
+            if (!footer_wall(retention, i, newest, &partition->sealed_wall_ms)) { continue; }
+            partition->sealed_wall_of = newest;
+        }
+        if (age_clock_age_ms(&retention->clock, partition->sealed_wall_ms) <= limit_ms) {
+            continue;
+        }
+        empty_in_place(retention, i);
+    }
+}
+
 enum { ANY_PATH = UINT32_MAX };
 
 /* The oldest segment of all that may go; false: what is left must stay. */
@@ -612,6 +676,7 @@ size_t retention_run(struct retention *retention, struct instant now)
     measure(retention);
     expire_topics(retention);
     size_t changed = retire_by_age(retention);
+    expire_idle(retention);
     changed += retire_by_bytes(retention);
     changed += retire_for_space(retention);
     changed += remove_due(retention);

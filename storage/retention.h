@@ -4,8 +4,9 @@
  * stay within the limit; the partition with the oldest first segment gives. Age: a segment whose
  *          newest commit is older goes. Free: while a storage path has less, its oldest go. Topics
  *          with limits of their own begin later (topic_expiry.h); their segments stay.
- *          The newest sealed segment of a partition, and all behind it, never go, nor those that
- *          its lanes would be recovered from (the slot's lane_floor).
+ *          The newest sealed segment of a partition, and all behind it, never go (the log's identity
+ *          is in it), nor those that its lanes would be recovered from (the slot's lane_floor). When
+ *          the newest sealed one is too old, its records expire in place.
  * Order    The root page's first_segment_number rises first (readers stop finding it); the file is
  *          removed after a grace time, of a second where bytes or free space press.
  * Time     age_clock.h: a step of the wall clock deletes nothing, then or later, and is told.

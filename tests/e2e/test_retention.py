@@ -110,6 +110,29 @@ class Retention(ApplianceTest):
         node.start()
         wait_until("the same start, from the log", lambda: consuming.watermarks("events")[0] >= 100, seconds=10)
 
+    def test_a_reader_that_was_paused_gets_the_right_bytes_or_a_reset(self):
+        node = self.appliance(storage={"segment": "8MiB", "retain": {"bytes": "40MiB"}}, serve={"cache": "4MiB"}).start()
+        with sending.Load(LINES_PORT, rate=9000, line_bytes=1300) as load:
+            wait_until("some records", lambda: node.counters()["records_stored"] > 2000)
+            slow = consuming.consumer()
+            self.addCleanup(slow.close)
+            slow.assign([consuming.kafka.TopicPartition("events", 0)])
+            slow.seek_to_beginning()
+            found = [(record.offset, record.value) for record, _ in zip(slow, range(500))]
+            wait_until("retention to pass it", lambda: consuming.watermarks("events")[0] > 20000, seconds=60)
+            load.stop()
+        found += [(record.offset, record.value) for record in slow]  # until nothing came for 5 s
+
+        start, end = consuming.watermarks("events")
+        offsets = [offset for offset, _ in found]
+        self.assertEqual(offsets, sorted(set(offsets)))
+        self.assertEqual(offsets[-1], end - 1)
+        self.assert_within([offset for offset in offsets if offset >= start], range(start, end), "offsets")
+        self.assertLess(len(found), end, "there was a reset")
+        numbers = [int(value[2:value.index(b" ")]) for _, value in found]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertEqual([load.line(number) for number in numbers], [value for _, value in found])
+
     def test_segments_end_by_age(self):
         node = self.appliance(storage={"segment": "8MiB", "segment_age": "1s"}).start()
         sending.send_lines([b"one"], LINES_PORT)

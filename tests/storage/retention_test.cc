@@ -177,6 +177,28 @@ TEST_F(TopicRetention, ByAgeItReachesIntoTheOpenSegment)
     EXPECT_EQ(node_->entries_expired, end);
 }
 
+TEST_F(TopicRetention, OfALogThatWentIdleTheSegmentThatStaysIsEmptiedInPlace)
+{
+    rig_.Finish();
+    const uint64_t end = core_log_next_offset(rig_.log, 0);
+    const uint64_t newest = rig_.Counter(STATS_segments_sealed);
+    Make(0, 100 * kSecond);
+    const int64_t last_ms = rig_.Walk().chain.back().header.wall_ms;
+
+    Pass(static_cast<uint64_t>(last_ms + 100'000 - rig_.now.wall_ms) * NS_PER_MS);
+    Run();
+    EXPECT_EQ(Start(0), 0U) << "exactly as old as the limit";
+    Pass(NS_PER_MS);
+    Run();
+    Run();
+
+    EXPECT_EQ(slot_->first_segment_number, newest);
+    EXPECT_EQ(Files().count(newest), 1U);
+    EXPECT_EQ(Start(0), end);
+    EXPECT_EQ(Start(1), end / 2);
+    EXPECT_EQ(node_->entries_expired, end + end / 2) << "each once";
+}
+
 TEST_F(TopicRetention, ByBytesTheNewestBatchesStay)
 {
     const auto batches = Batches(0);
