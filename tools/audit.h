@@ -17,6 +17,7 @@
 
 #include "base/compiler.h"
 #include "base/status.h"
+#include "tools/record_digest.h"
 #include "tools/segment_paths.h"
 #include "wire/native.h"
 
@@ -37,17 +38,11 @@ struct audit_receipt {
     bool chained;
 };
 
-/* A running hash goes through records as h -> h * factor + sum, modulo 2^64. */
-struct audit_fold {
-    uint64_t factor;
-    uint64_t sum;
-};
-
 /* A sequence at which a receipt ends or a chain of them begins: the hash up to there, from the
  * beginning of the piece that holds it. */
 struct audit_mark {
     uint64_t sequence;
-    struct audit_fold fold;
+    struct hash_fold fold;
     uint32_t piece;
     bool known; /* false: not met, or behind a record that was not stored */
 };
@@ -66,11 +61,11 @@ struct audit_piece {
     uint32_t order; /* of the walk */
     uint64_t segment;
     uint64_t commit;
-    uint64_t hash;          /* H(last), as the commit says */
-    struct audit_fold fold; /* over its records, `unstored` included */
-    uint32_t generation;    /* how often its log had forgotten the lane before */
-    bool has_records;       /* all that it stored lies in its commit */
-    bool in_order;          /* and in the order of sequences */
+    uint64_t hash;         /* H(last), as the commit says */
+    struct hash_fold fold; /* over its records, `unstored` included */
+    uint32_t generation;   /* how often its log had forgotten the lane before */
+    bool has_records;      /* all that it stored lies in its commit */
+    bool in_order;         /* and in the order of sequences */
 };
 
 struct audit_lane {
@@ -167,23 +162,5 @@ void audit_tell(struct audit *audit, const struct audit_finding *finding);
 
 /* Room for one more at the end of an array; the program ends where memory does. */
 MUST_CHECK void *audit_grow(void *array, size_t count, size_t *capacity, size_t item_bytes);
-
-static inline struct audit_fold audit_fold_none(void)
-{
-    const struct audit_fold fold = {1, 0};
-    return fold;
-}
-
-/* One more record; `share` is d + 1, or 0 for one whose share is added otherwise. */
-static inline void audit_fold_add(struct audit_fold *fold, uint64_t share)
-{
-    fold->factor *= NATIVE_HASH_FACTOR;
-    fold->sum = fold->sum * NATIVE_HASH_FACTOR + share;
-}
-
-static inline uint64_t audit_fold_apply(struct audit_fold fold, uint64_t hash)
-{
-    return hash * fold.factor + fold.sum;
-}
 
 END_C_DECLS

@@ -221,7 +221,7 @@ static bool hash_next(const struct audit_lane *lane, uint64_t sequence, size_t *
     const struct audit_mark *const mark = mark_at(lane, sequence);
     if (mark == NULL || !mark->known) { return false; }
     if (!point_next(lane, lane->pieces[mark->piece].first - 1, at, out)) { return false; }
-    *out = audit_fold_apply(mark->fold, *out);
+    *out = hash_fold_apply(mark->fold, *out);
     return true;
 }
 
@@ -237,7 +237,7 @@ static void judge_records(struct audit *audit, const struct audit_lane *lane,
     }
     if (!piece->in_order) { tell_piece(audit, lane, AUDIT_ORDER, piece); }
     while (point_next(lane, piece->first - 1, &at, &before)) {
-        if (audit_fold_apply(piece->fold, before) == piece->hash) { return; }
+        if (hash_fold_apply(piece->fold, before) == piece->hash) { return; }
     }
     if (at > 0) {
         tell_piece(audit, lane, AUDIT_RECORDS, piece);

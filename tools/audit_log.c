@@ -6,8 +6,8 @@
 #include "base/invariant.h"
 #include "storage/segment_scan.h"
 #include "tools/audit.h"
+#include "tools/stored_batch.h"
 #include "wire/lane_format.h"
-#include "wire/record_batch.h"
 
 enum { LANE_ITEMS_ARE_STATES = LANE_CHECKPOINT | LANE_IMPORTED | LANE_FORGOTTEN };
 
@@ -40,64 +40,28 @@ struct walk {
     size_t digest_count, digest_capacity;
     uint64_t topic_order[LOG_TOPICS_MAX]; /* + 1: the offset behind a topic's last run */
     uint32_t topic_piece[LOG_TOPICS_MAX]; /* of this piece, else nothing is known */
-    uint8_t *body;                        /* a record's, encoded */
-    size_t body_bytes;
+    struct record_digest digest;
 };
 
 /* ------------------------------------------------------------------------------------- digests */
 
-static bool header_take(struct record_batch_record *record, struct native_header *headers)
-{
-    for (uint32_t i = 0; i < record->header_count; i++) {
-        if (record_batch_next_header(record, &headers[i].name, &headers[i].value) != STATUS_OK) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* d of docs/protocol.md, section 3, from a record as it is stored. */
-static bool digest_of(struct walk *walk, struct record_batch_record *from, uint32_t *out)
-{
-    struct native_header headers[NATIVE_HEADERS_MAX];
-    if (from->header_count > NATIVE_HEADERS_MAX || !header_take(from, headers)) { return false; }
-    const struct native_record record = {
-        .key = from->key,
-        .value = from->value,
-        .header_count = from->header_count,
-        .headers = headers,
-    };
-    const size_t len_bytes = native_record_bytes(&record);
-    if (len_bytes > walk->body_bytes) {
-        walk->body_bytes = 2 * len_bytes;
-        walk->body = allocate_again(walk->body, 1, walk->body_bytes);
-    }
-    struct sink sink = sink_into(walk->body, walk->body_bytes);
-    native_body_encode(&sink, &record);
-    assert(!sink.overflowed);
-    *out = native_digest(sink_written(&sink));
-    return true;
-}
-
 static bool batch_digest(struct walk *walk, struct batch *batch)
 {
     struct bytes bytes;
-    struct record_batch_header header;
-    if (entry_bytes(walk->commit->bytes, &batch->entry, &bytes) != STATUS_OK) { return false; }
-    if (record_batch_header_decode(bytes, &header) != STATUS_OK) { return false; }
-    if ((uint64_t)header.base_offset != batch->base_offset) { return false; }
-    if ((uint32_t)header.record_count != batch->record_count) { return false; }
-
-    struct record_batch_walk records;
+    struct stored_batch stored;
     struct record_batch_record record;
-    record_batch_walk_begin(&records, bytes, &header);
+    if (entry_bytes(walk->commit->bytes, &batch->entry, &bytes) != STATUS_OK) { return false; }
+    if (stored_batch_open(&stored, bytes, batch->base_offset, batch->record_count) != NULL) {
+        return false;
+    }
     batch->digests = walk->digest_count;
     for (uint32_t i = 0; i < batch->record_count; i++) {
-        if (record_batch_next(&records, &record) != STATUS_OK) { return false; }
+        if (stored_batch_next(&stored, &record) != STATUS_OK) { return false; }
         if ((uint64_t)record.offset != batch->base_offset + i) { return false; }
         walk->digests = audit_grow(walk->digests, walk->digest_count, &walk->digest_capacity,
                                    sizeof walk->digests[0]);
-        if (!digest_of(walk, &record, &walk->digests[walk->digest_count++])) { return false; }
+        uint32_t *const digest = &walk->digests[walk->digest_count++];
+        if (!record_digest_of(&walk->digest, &record, digest)) { return false; }
     }
     return true;
 }
@@ -142,7 +106,7 @@ static size_t mark_place(const struct audit_lane *lane, uint64_t sequence)
 struct folding {
     struct audit_lane *lane;
     uint32_t piece;
-    struct audit_fold fold;
+    struct hash_fold fold;
     uint64_t sequence; /* the next record's */
     size_t mark;       /* the next one, at `sequence` or above */
     bool exact;        /* all so far were stored, so that `fold` says it all */
@@ -150,7 +114,7 @@ struct folding {
 
 static void fold_one(struct folding *folding, bool hashed, uint64_t share)
 {
-    if (hashed) { audit_fold_add(&folding->fold, share); }
+    if (hashed) { hash_fold_add(&folding->fold, share); }
     struct audit_lane *const lane = folding->lane;
     if (folding->mark < lane->mark_count &&
         lane->marks[folding->mark].sequence == folding->sequence) {
@@ -217,7 +181,7 @@ static void take_piece(struct walk *walk, struct audit_lane *lane, const struct 
     walk->order++;
     struct folding folding = {.lane = lane,
                               .piece = (uint32_t)lane->piece_count,
-                              .fold = audit_fold_none(),
+                              .fold = hash_fold_none(),
                               .sequence = item->first_sequence,
                               .mark = mark_place(lane, item->first_sequence),
                               .exact = true};
@@ -387,7 +351,7 @@ enum status audit_read_logs(struct audit *audit, struct segment_paths *paths, co
     }
     free(walk->batches);
     free(walk->digests);
-    free(walk->body);
+    record_digest_deinit(&walk->digest);
     free(walk);
     return status;
 }

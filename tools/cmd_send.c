@@ -109,7 +109,7 @@ static bool take_option(int code, struct sender_options *out)
     case OPTION_TOPIC: out->topic = optarg; return true;
     case OPTION_FORMAT:
         return record_format_parse(optarg, &out->input.format) ||
-               refuse("--format", optarg, "not lines, ndjson or length-prefixed");
+               refuse("--format", optarg, "not lines, ndjson, records or length-prefixed");
     case OPTION_KEY_FIELD: out->input.key_field = optarg; return true;
     case OPTION_KEY_DELIMITER: out->input.key_delimiter = delimiter_of(optarg); return true;
     case OPTION_SKIP_BAD: out->input.skip_bad = true; return true;
@@ -149,8 +149,8 @@ static const char *conflict_in(const struct sender_options *options)
     if (input->key_delimiter != NULL && input->key_delimiter[0] == '\0') {
         return "--key-delimiter is empty";
     }
-    if (input->skip_bad && input->format != RECORD_NDJSON) {
-        return "--skip-bad is for --format ndjson";
+    if (input->skip_bad && input->format != RECORD_NDJSON && input->format != RECORD_RECORDS) {
+        return "--skip-bad is for --format ndjson and records";
     }
     if (options->quiet && options->progress) { return "--quiet and --progress exclude each other"; }
     if (input->path_count > RECORD_INPUT_FILES_MAX) { return "too many files"; }
@@ -233,10 +233,12 @@ const struct command command_send = {
     .help =
         "  --to HOST[:PORT]      the appliance; port 4650 unless given\n"
         "  --topic T             for records that no rule takes\n"
-        "  --format F            lines (default), ndjson, length-prefixed (u32 big-endian)\n"
+        "  --format F            lines (default), ndjson, records (as 'penstock log export' "
+        "writes),\n"
+        "                        length-prefixed (u32 big-endian)\n"
         "  --key-delimiter D     lines: the key is what stands before the first D\n"
         "  --key-field F         ndjson: the key is this member of the object\n"
-        "  --skip-bad            ndjson: pass over lines that are no JSON, and count them\n"
+        "  --skip-bad            ndjson, records: pass over bad lines, and count them\n"
         "  --lanes N             1 (default) keeps all in order; a key's records are in order "
         "always\n"
         "  --producer-id ID      32 hexadecimal digits, or file:PATH\n"

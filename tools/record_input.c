@@ -36,11 +36,12 @@ struct record_input {
     size_t searched; /* no newline in so many bytes from begin */
     json_t *json;    /* the record's: its key points into it */
     char *number;    /* a key that is no string, as JSON */
+    struct record_json record;
     char where[ERROR_BYTES];
     char error[ERROR_BYTES];
 };
 
-static const char *const format_texts[] = {"lines", "ndjson", "length-prefixed"};
+static const char *const format_texts[] = {"lines", "ndjson", "length-prefixed", "records"};
 
 const char *record_format_text(enum record_format format) { return format_texts[format]; }
 
@@ -136,6 +137,7 @@ void record_input_destroy(struct record_input *input)
     if (input == NULL) { return; }
     close_file(input);
     json_decref(input->json);
+    record_json_release(&input->record);
     free(input->number);
     free(input->buffer);
     free(input->files);
@@ -284,6 +286,42 @@ static void take_key(struct record_input *input, struct input_record *out)
     }
 }
 
+/* One record of `records`; NULL, or what is wrong with it. */
+static const char *take_whole_record(struct input_record *out, struct record_input *input)
+{
+    struct record_json *const record = &input->record;
+    record_json_release(record);
+    const char *const wrong = record_json_decode(input->json, out->value.len_bytes, record);
+    if (wrong != NULL) { return wrong; }
+    *out = (struct input_record){
+        .has_key = !bytes_are_null(record->key),
+        .key = record->key,
+        .value = record->value,
+        .has_timestamp = record->has_timestamp,
+        .timestamp_ms = record->timestamp_ms,
+        .topic = record->topic,
+        .header_count = record->header_count,
+        .headers = record->headers,
+    };
+    return NULL;
+}
+
+/* NULL, or what is wrong with the line that stands in out->value. */
+static const char *take_json(struct record_input *input, struct input_record *out)
+{
+    json_error_t error;
+    json_decref(input->json);
+    input->json = json_loadb((const char *)out->value.at, out->value.len_bytes,
+                             JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (input->json == NULL) {
+        snprintf(input->where, sizeof input->where, "%s", error.text);
+        return input->where;
+    }
+    if (input->options.format == RECORD_RECORDS) { return take_whole_record(out, input); }
+    if (input->options.key_field != NULL) { take_key(input, out); }
+    return NULL;
+}
+
 static enum input_result next_json(struct record_input *input, struct input_record *out)
 {
     for (;;) {
@@ -293,17 +331,11 @@ static enum input_result next_json(struct record_input *input, struct input_reco
         if (result != INPUT_RECORD) { return result; }
         if (is_blank(out->value)) { continue; }
 
-        json_error_t error;
-        json_decref(input->json);
-        input->json = json_loadb((const char *)out->value.at, out->value.len_bytes,
-                                 JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-        if (input->json != NULL) {
-            if (input->options.key_field != NULL) { take_key(input, out); }
-            return INPUT_RECORD;
-        }
+        const char *const wrong = take_json(input, out);
+        if (wrong == NULL) { return INPUT_RECORD; }
         if (!input->options.skip_bad) {
             input->position = before; /* who goes on from here meets it again */
-            return refuse_record(input, error.text);
+            return refuse_record(input, wrong);
         }
         input->position.skipped++;
     }
@@ -343,7 +375,8 @@ static enum input_result next_of_file(struct record_input *input, struct input_r
 {
     switch (input->options.format) {
     case RECORD_LINES: return next_line(input, out);
-    case RECORD_NDJSON: return next_json(input, out);
+    case RECORD_NDJSON:
+    case RECORD_RECORDS: return next_json(input, out);
     case RECORD_LENGTH_PREFIXED: return next_prefixed(input, out);
     }
     assert(!"a format that nobody reads");

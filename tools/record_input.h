@@ -4,6 +4,8 @@
  *                           carriage return before the newline is part of the record.
  *          ndjson           a JSON value a line, passed on as it stands; lines of white space alone
  *                           are none
+ *          records          what `penstock log export` writes (record_json.h): key, value, headers,
+ *                           time and topic as they were; lines of white space alone are none
  *          length-prefixed  u32 big-endian length, then so many bytes, again and again
  * Owns     One buffer, one open file. A record borrows from both until the next call.
  * Threads  One. Waits at most RECORD_INPUT_WAIT_MS for a pipe, for a file as long as the disk does.
@@ -16,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/compiler.h"
+#include "tools/record_json.h"
 
 BEGIN_C_DECLS
 
@@ -25,7 +28,7 @@ enum {
     RECORD_INPUT_FILES_MAX = 65536,
 };
 
-enum record_format { RECORD_LINES, RECORD_NDJSON, RECORD_LENGTH_PREFIXED };
+enum record_format { RECORD_LINES, RECORD_NDJSON, RECORD_LENGTH_PREFIXED, RECORD_RECORDS };
 
 const char *record_format_text(enum record_format format);
 MUST_CHECK bool record_format_parse(const char *text, enum record_format *out);
@@ -36,7 +39,7 @@ struct record_input_options {
     enum record_format format;
     const char *key_field;     /* ndjson; NULL: no keys */
     const char *key_delimiter; /* lines; NULL: no keys. What stands before the first one */
-    bool skip_bad;             /* ndjson: lines that are no JSON are counted, and passed over */
+    bool skip_bad;             /* ndjson, records: bad lines are counted, and passed over */
 };
 
 /* Behind a record: where the next one begins. */
@@ -50,7 +53,13 @@ struct input_position {
 struct input_record {
     bool has_key;
     struct bytes key;
-    struct bytes value; /* never null */
+    struct bytes value; /* null: records only */
+    /* records only; else 0 */
+    bool has_timestamp;
+    int64_t timestamp_ms;
+    const char *topic; /* NULL: none */
+    uint32_t header_count;
+    const struct record_json_header *headers;
 };
 
 enum input_result {

@@ -447,27 +447,50 @@ COLD static void note_too_large(struct sender *sender)
     say(sender, "%s: larger than --max-record allows, not sent", record_input_where(sender->input));
 }
 
+/* Of the record, where it says none of the command line's. */
+static const char *topic_of(const struct sender *sender, const struct input_record *record)
+{
+    return sender->options->topic != NULL ? sender->options->topic : record->topic;
+}
+
 /* As libpenstock will encode it. The limit is part of the plan: whether a record has a sequence
  * must not depend on the appliance of the day. */
 static bool is_too_large(const struct sender *sender, const struct input_record *record)
 {
+    struct native_header headers[NATIVE_HEADERS_MAX];
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        headers[i] = (struct native_header){.name = bytes_of_text(record->headers[i].name),
+                                            .value = record->headers[i].value};
+    }
     const struct native_record encoded = {
-        .has_topic = sender->options->topic != NULL,
+        .has_topic = topic_of(sender, record) != NULL,
         .has_timestamp = true,
         .key = record->has_key ? record->key : bytes_of(NULL, 0),
         .value = record->value,
+        .header_count = record->header_count,
+        .headers = headers,
     };
     return native_record_bytes(&encoded) > sender->options->record_bytes_max;
 }
 
 static bool give(struct sender *sender, const struct input_record *record, uint32_t lane)
 {
+    struct penstock_header headers[NATIVE_HEADERS_MAX];
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        headers[i] = (struct penstock_header){.name = record->headers[i].name,
+                                              .value = record->headers[i].value.at,
+                                              .value_bytes = record->headers[i].value.len_bytes};
+    }
     const struct penstock_message message = {
+        .topic = record->topic != NULL ? topic_of(sender, record) : NULL,
         .key = record->has_key ? record->key.at : NULL,
         .key_bytes = record->key.len_bytes,
         .value = record->value.at,
         .value_bytes = record->value.len_bytes,
+        .headers = headers,
+        .header_count = record->header_count,
         .lane = lane,
+        .timestamp_ms = record->has_timestamp ? record->timestamp_ms : PENSTOCK_TIME_NOW,
         .flags = PENSTOCK_LANE_NAMED,
         .opaque = (void *)(uintptr_t)sender->lanes[lane].given,
     };

@@ -106,7 +106,8 @@ uint64_t VerifyLogs(struct files files, size_t partitions, std::string *first)
             const enum status status = log_verify_segment(verify.get(), segments[i].name.c_str(),
                                                           LastNumberOf(segments, i), &verified);
             if (status == STATUS_OK) { continue; }
-            const struct log_damage unreadable = {0, 0, status_text(status)};
+            struct log_damage unreadable = {};
+            unreadable.what = status_text(status);
             OnDamage(&damages, &unreadable);
         }
     }

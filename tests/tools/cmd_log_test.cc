@@ -1,4 +1,4 @@
-#include "tools/command.h"
+#include "tools/log_command.h"
 
 #include <gtest/gtest.h>
 #include <jansson.h>
@@ -7,53 +7,11 @@
 #include <cstdio>
 
 #include "tests/storage/lane_builder.h"
-#include "tests/storage/log_builder.h"
-#include "tests/storage/temporary_directory.h"
+#include "tests/tools/log_fixture.h"
 
 namespace {
 
 using namespace penstock_test;
-
-class CmdLog : public ::testing::Test {
-  protected:
-    CmdLog()
-    {
-        log_.RealBatches().OpenSegment();
-        log_.Commit({{0, 3}, {1, 2}});
-        log_.Commit({{0, 4}});
-    }
-
-    // Copies the built segments to a storage path.
-    void Save(uint64_t segments)
-    {
-        mkdir((storage_ / "part-0000").c_str(), 0755);
-        for (uint64_t number = 1; number <= segments; number++) {
-            uint64_t size = 0;
-            const uint8_t *const bytes = SegmentBytes(disk_, number, &size);
-            FILE *const file = std::fopen((storage_ / SegmentName(number)).c_str(), "wb");
-            ASSERT_EQ(std::fwrite(bytes, 1, size, file), size);
-            std::fclose(file);
-        }
-    }
-    int Run(std::vector<std::string> arguments)
-    {
-        std::vector<char *> argv;
-        arguments.insert(arguments.begin(), "log");
-        for (std::string &argument : arguments) { argv.push_back(argument.data()); }
-        argv.push_back(nullptr);
-        ::testing::internal::CaptureStdout();
-        const int code =
-            command_log.run(&command_log, static_cast<int>(arguments.size()), argv.data());
-        std::fflush(stdout);
-        output_ = ::testing::internal::GetCapturedStdout();
-        return code;
-    }
-
-    SimDisk disk_ = MakeDisk();
-    LogBuilder log_{disk_};
-    TemporaryDirectory storage_;
-    std::string output_;
-};
 
 TEST_F(CmdLog, VerifiesASealedLogToTheLastRecord)
 {
@@ -156,7 +114,7 @@ TEST_F(CmdLog, ShowsLanesWithTheirFatesAndPlaces)
     log_.Lanes({PlacedLane(log_.NextOffset(0))}).Commit({{0, 2}});
     Save(1);
 
-    ASSERT_EQ(Run({"inspect", storage_.path()}), 0) << output_;
+    ASSERT_EQ(Run({"inspect", "--entries", storage_.path()}), 0) << output_;
     EXPECT_NE(output_.find("lane 1f000000000000000000000000000000/7: home 0, epoch 4, "
                            "confirmed 0, last 9\n"
                            "      sequences 8..8 stored, topic 0 from offset 7\n"
@@ -199,29 +157,6 @@ TEST_F(CmdLog, FindsAFlippedBitInEveryBatchHeaderAndDirectory)
         ASSERT_EQ(Run({"verify", storage_.path()}), 1) << "byte " << position << "\n" << output_;
     }
 }
-
-// Three sealed segments on disk, and an open one.
-class CmdLogPlaces : public CmdLog {
-  protected:
-    void SetUp() override
-    {
-        log_.Seal();
-        for (int i = 0; i < 2; i++) {
-            log_.OpenSegment();
-            log_.Commit({{0, 2}});
-            footer_ = log_.Seal();
-        }
-        log_.OpenSegment();
-        log_.Commit({{0, 1}});
-    }
-    std::string PathOf(uint64_t number) const { return storage_ / SegmentName(number); }
-    void ExpectDamage(const std::string &what)
-    {
-        EXPECT_EQ(Run({"verify", storage_.path()}), 1) << output_;
-        EXPECT_NE(output_.find(what), std::string::npos) << output_;
-    }
-    BuiltCommit footer_ = {};
-};
 
 TEST_F(CmdLogPlaces, TakesRetiredSegmentsForNoDamage)
 {
@@ -309,7 +244,7 @@ TEST_F(CmdLog, PrintsTopicsByName)
 {
     Save(1);
 
-    EXPECT_EQ(Run({"inspect", storage_ / "part-0000"}), 0);
+    EXPECT_EQ(Run({"inspect", "--entries", storage_ / "part-0000"}), 0);
     EXPECT_NE(output_.find("topic 1 is payments"), std::string::npos) << output_;
     EXPECT_NE(output_.find("topic 0: offsets 3..6"), std::string::npos) << output_;
 }
