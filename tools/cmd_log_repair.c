@@ -78,6 +78,13 @@ static bool lock_places(struct locks *locks, const struct log_places *places)
         snprintf(path, sizeof path, "%s", places->at[i].directory->path);
         char *const slash = strrchr(path, '/');
         if (slash != NULL) { *slash = '\0'; }
+        if (places->at[i].directory->device != NULL) {
+            fprintf(stderr,
+                    "penstock log repair: %s is a raw device, on which only penstock-ingest mends: "
+                    "export what it holds\n",
+                    path);
+            return false;
+        }
         if (strcmp(path, last) == 0) { continue; }
         memcpy(last, path, sizeof last);
         if (!lock_storage(locks, places->at[i].directory->path)) { return false; }

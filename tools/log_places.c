@@ -20,6 +20,7 @@
 #include "base/mapped_file.h"
 #include "storage/segment_scan.h"
 #include "tools/command.h"
+#include "tools/device_path.h"
 #include "wire/root_page.h"
 
 /* ------------------------------------------------------------------------------------ the port */
@@ -40,10 +41,26 @@ static bool directory_join(const struct log_directory *directory, const char *na
     return len > 0 && len < PATH_MAX;
 }
 
+static enum status device_open_segment(const struct log_directory *directory, const char *name,
+                                       int *out_file, uint64_t *out_size_bytes)
+{
+    uint64_t number;
+    char segment[LOG_NAME_BYTES];
+    if (!log_segment_name_parse(last_component(name), &number)) { return STATUS_NOT_FOUND; }
+    log_segment_name(directory->partition, number, segment);
+    return files_open(posix_files_port(directory->device), segment, FILES_READ, out_file,
+                      out_size_bytes);
+}
+
 static enum status place_open(void *self, const char *name, enum files_access access, int *out_file,
                               uint64_t *out_size_bytes)
 {
     char path[PATH_MAX];
+    const struct log_directory *const directory = self;
+    if (directory->device != NULL) {
+        if (access != FILES_READ) { return STATUS_UNSUPPORTED; }
+        return device_open_segment(directory, name, out_file, out_size_bytes);
+    }
     if (!directory_join(self, name, path)) { return STATUS_INVALID; }
     const int flags = (access == FILES_READ_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC;
     int file = open(path, flags | O_DIRECT);
@@ -63,7 +80,10 @@ static enum status place_open(void *self, const char *name, enum files_access ac
 static enum status place_read(void *self, int file, uint64_t position, uint8_t *out,
                               size_t len_bytes)
 {
-    (void)self;
+    const struct log_directory *const directory = self;
+    if (directory->device != NULL) {
+        return files_read(posix_files_port(directory->device), file, position, out, len_bytes);
+    }
     for (size_t done = 0; done < len_bytes;) {
         const ssize_t got = pread(file, out + done, len_bytes - done, (off_t)(position + done));
         if (got < 0 && errno == EINTR) { continue; }
@@ -90,8 +110,12 @@ static enum status place_write(void *self, int file, uint64_t position, struct b
 
 static void place_close(void *self, int file)
 {
-    (void)self;
-    close(file);
+    const struct log_directory *const directory = self;
+    if (directory->device != NULL) {
+        files_close(posix_files_port(directory->device), file);
+    } else {
+        close(file);
+    }
 }
 
 /* A file under a name that is no segment's: its header says which number it is. */
@@ -107,8 +131,10 @@ static enum status list_single(const struct log_directory *directory, files_on_s
 static enum status place_list_segments(void *self, uint32_t partition, files_on_segment *visit,
                                        void *context)
 {
-    (void)partition;
     const struct log_directory *const directory = self;
+    if (directory->device != NULL) {
+        return files_list_segments(posix_files_port(directory->device), partition, visit, context);
+    }
     if (directory->single != NULL) { return list_single(directory, visit, context); }
     DIR *const listing = opendir(directory->path);
     if (listing == NULL) { return status_from_errno(errno); }
@@ -206,8 +232,8 @@ static enum status place_load(struct log_place *place)
     return STATUS_OK;
 }
 
-static struct log_place *place_add(struct log_places *places, const char *directory,
-                                   const char *single, enum status *status)
+static struct log_place *place_begin(struct log_places *places, const char *directory,
+                                     const char *single)
 {
     places->at = allocate_again(places->at, places->count + 1, sizeof places->at[0]);
     struct log_place *const place = &places->at[places->count++];
@@ -215,6 +241,13 @@ static struct log_place *place_add(struct log_places *places, const char *direct
     place->directory->path = allocate_text(directory);
     if (single != NULL) { place->directory->single = allocate_text(single); }
     place->files = place_files(place->directory);
+    return place;
+}
+
+static struct log_place *place_add(struct log_places *places, const char *directory,
+                                   const char *single, enum status *status)
+{
+    struct log_place *const place = place_begin(places, directory, single);
     *status = place_load(place);
     return place;
 }
@@ -288,6 +321,82 @@ static enum status storage_add(struct log_places *places, const char *path)
     return status;
 }
 
+/* A partition on a device: all of it, or (`number` not NULL) one segment. */
+static enum status device_place_add(struct log_places *places, const char *device,
+                                    uint32_t partition, const uint64_t *number)
+{
+    char path[PATH_MAX];
+    char name[LOG_NAME_BYTES];
+    log_directory_name(partition, name);
+    const int len = snprintf(path, sizeof path, "%s/%s", device, name);
+    if (len < 0 || (size_t)len >= sizeof path) { return STATUS_INVALID; }
+
+    struct log_place *place = place_find(places, path);
+    enum status status = STATUS_OK;
+    if (place == NULL) {
+        struct posix_files *files;
+        status = posix_files_create(&device, 1, true, &files);
+        if (status != STATUS_OK) { return status; }
+        place = place_begin(places, path, NULL);
+        place->directory->device = files;
+        place->directory->partition = partition;
+        status = place_load(place);
+    }
+    bool found = number == NULL;
+    place->whole = place->whole || number == NULL;
+    for (size_t i = 0; i < place->chain.count; i++) {
+        if (number != NULL && place->chain.segments[i].number != *number) { continue; }
+        place->chosen[i] = true;
+        found = true;
+    }
+    return status == STATUS_OK && !found ? STATUS_NOT_FOUND : status;
+}
+
+struct device_partitions {
+    uint32_t at[ROOT_PARTITIONS_MAX];
+    size_t count;
+};
+
+static void on_device_partition(void *context, uint32_t partition)
+{
+    struct device_partitions *const partitions = context;
+    if (partitions->count == ROOT_PARTITIONS_MAX) { return; } /* no node has more */
+    partitions->at[partitions->count++] = partition;
+}
+
+static enum status device_partitions_add(struct log_places *places, const char *device)
+{
+    struct posix_files *files;
+    struct device_partitions partitions = {.count = 0};
+    enum status status = posix_files_create(&device, 1, true, &files);
+    if (status != STATUS_OK) { return status; }
+    status = files_list_partitions(posix_files_port(files), on_device_partition, &partitions);
+    posix_files_destroy(files);
+    for (size_t i = 0; status == STATUS_OK && i < partitions.count; i++) {
+        status = device_place_add(places, device, partitions.at[i], NULL);
+    }
+    return status;
+}
+
+/* `below`: what is meant on the device, as below a directory; "": all of it. */
+static enum status device_add(struct log_places *places, const char *device, const char *below)
+{
+    char directory[LOG_NAME_BYTES];
+    uint32_t partition;
+    uint64_t number;
+    if (below[0] == 0) { return device_partitions_add(places, device); }
+    const char *const slash = strchr(below, '/');
+    const int len = slash == NULL ? (int)strlen(below) : (int)(slash - below);
+    if (len >= LOG_NAME_BYTES) { return STATUS_NOT_FOUND; }
+    snprintf(directory, sizeof directory, "%.*s", len, below);
+    if (!log_directory_name_parse(directory, &partition)) { return STATUS_NOT_FOUND; }
+    if (slash == NULL || slash[1] == 0) {
+        return device_place_add(places, device, partition, NULL);
+    }
+    if (!log_segment_name_parse(slash + 1, &number)) { return STATUS_NOT_FOUND; }
+    return device_place_add(places, device, partition, &number);
+}
+
 static enum status segment_add(struct log_places *places, const char *path)
 {
     char directory[PATH_MAX];
@@ -315,6 +424,10 @@ static enum status path_add(struct log_places *places, const char *path)
     char real[PATH_MAX];
     struct stat facts;
     uint32_t partition;
+    const char *below;
+    const enum status status = device_path_split(path, real, &below);
+    if (status == STATUS_OK) { return device_add(places, real, below); }
+    if (status != STATUS_INVALID) { return status; }
     if (realpath(path, real) == NULL || stat(real, &facts) != 0) {
         return status_from_errno(errno);
     }
@@ -440,6 +553,7 @@ static void place_close_all(struct log_place *place)
     free((void *)place->foreign);
     free(place->chosen);
     log_chain_free(&place->chain);
+    posix_files_destroy(place->directory->device);
     free(place->directory->single);
     free(place->directory->path);
     free(place->directory);

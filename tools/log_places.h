@@ -30,6 +30,10 @@ struct log_witness {
 struct log_directory { /* self of the files port */
     char *path;
     char *single; /* the one file that all names mean; NULL: by name */
+    /* The device on which it lies, under the name that it would have below a directory; NULL: it is
+     * one. Each place has opened the device for itself. */
+    struct posix_files *device;
+    uint32_t partition; /* on the device */
 };
 
 /* The segments of one directory. */
