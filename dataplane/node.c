@@ -244,7 +244,8 @@ static enum status build(struct node *node)
     if (status == STATUS_OK) { status = create_cores(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
     if (status == STATUS_OK) {
-        status = steward_start(node->supply, node->retention, &node->steward);
+        status = steward_start(node->supply, node->config->workers.count, node->retention,
+                               &node->steward);
     }
     return status;
 }

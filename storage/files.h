@@ -3,11 +3,13 @@
  * Purpose  Everything about files that may block. posix_files.c is the real one, tests/sim/
  *          sim_disk.c the simulated; recovery, the segment supply, retention and the reader stand
  * on it, so all of them run in the simulator. Names    Relative:
- * "part-0003/0000000000000017.segment" (wire/log_format.h). Where a partition's directory lies
- * among the storage paths is this module's business: where it was found, or path number partition %
- * count when it is new. Threads  Any but a polling core. Calls for different files may run at the
- * same time. Errors   STATUS_NOT_FOUND, STATUS_EXISTS, STATUS_NO_SPACE, STATUS_TRUNCATED (read past
- * the end), STATUS_IO; errno is left as the failing call set it. */
+ * "part-0003/0000000000000017.segment" (wire/log_format.h). On which storage path a file lies is
+ * this module's business. A partition's files may lie on several: new ones are made where its
+ * directory was found, or on path number partition % count when it is new, until
+ * files_change_place; all others stay, and are found, where they are. Threads  Any but a polling
+ * core. Calls for different files may run at the same time. Errors   STATUS_NOT_FOUND,
+ * STATUS_EXISTS, STATUS_NO_SPACE, STATUS_TRUNCATED (read past the end), STATUS_IO; errno is left as
+ * the failing call set it. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,6 +31,12 @@ enum files_access {
 typedef void files_on_partition(void *context, uint32_t partition);
 typedef void files_on_segment(void *context, uint64_t number, uint64_t size_bytes);
 
+/* Where new files of a partition are made: storage path number `index` of `count`. */
+struct files_place {
+    size_t index;
+    size_t count;
+};
+
 struct files_ops {
     enum status (*list_partitions)(void *self, files_on_partition *visit, void *context);
     enum status (*list_segments)(void *self, uint32_t partition, files_on_segment *visit,
@@ -41,6 +49,8 @@ struct files_ops {
     enum status (*remove)(void *self, const char *name);
     void (*close)(void *self, int file);
     enum status (*space)(void *self, uint32_t partition, uint64_t *out_free_bytes);
+    /* `change`: the next path first. NULL: there is one place. */
+    struct files_place (*place)(void *self, uint32_t partition, bool change);
 };
 
 struct files {
@@ -103,6 +113,21 @@ MUST_CHECK static inline enum status files_space(struct files files, uint32_t pa
                                                  uint64_t *out_free_bytes)
 {
     return files.ops->space(files.self, partition, out_free_bytes);
+}
+
+/* Called by who makes the partition's files, like files_create. */
+static inline struct files_place files_place(struct files files, uint32_t partition)
+{
+    const struct files_place only = {0, 1};
+    return files.ops->place == NULL ? only : files.ops->place(files.self, partition, false);
+}
+
+/* New files of the partition are made on the next storage path from now on, behind the last on the
+ * first again. Answers that place. */
+static inline struct files_place files_change_place(struct files files, uint32_t partition)
+{
+    const struct files_place only = {0, 1};
+    return files.ops->place == NULL ? only : files.ops->place(files.self, partition, true);
 }
 
 /* ------------------------------------------------------------------------------- the real one */

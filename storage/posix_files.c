@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "storage/disk.h"
 #include "storage/files.h"
 #include "wire/log_format.h"
+#include "wire/root_page.h"
 
 enum {
     PATH_BYTES = PATH_MAX,
@@ -29,6 +31,9 @@ struct posix_files {
     size_t count;
     bool read_only;
     uint8_t *zeros; /* ZEROS_BYTES, block-aligned, never written after create; NULL for readers */
+    /* Where new files of a partition are made, one more than the path's number; 0: where its
+     * directory is found. Written by the thread that makes them; relaxed: others ask for space. */
+    _Atomic uint32_t made_on[ROOT_PARTITIONS_MAX];
 };
 
 /* ------------------------------------------------------------------------------------ places */
@@ -55,27 +60,52 @@ static void name_directory(const char *name, char out[LOG_NAME_BYTES])
     out[slash - name] = 0;
 }
 
-/* The storage path that holds a partition's directory: where it was found first, or, when it is
+static uint32_t directory_partition(const char *directory)
+{
+    uint32_t partition = 0;
+    const bool named = log_directory_name_parse(directory, &partition);
+    assert(named);
+    return partition;
+}
+
+/* The storage path that holds a partition's directory: where it is found first, or, when it is
  * nowhere, where a new one goes. */
-static size_t partition_path_index(const struct posix_files *files, const char *directory)
+static size_t partition_home(const struct posix_files *files, const char *directory)
 {
     char place[PATH_BYTES];
     for (size_t i = 0; i < files->count; i++) {
         place_join(files->paths[i], directory, place);
         if (is_directory(place)) { return i; }
     }
-
-    uint32_t partition = 0;
-    const bool named = log_directory_name_parse(directory, &partition);
-    assert(named);
-    return partition % files->count;
+    return directory_partition(directory) % files->count;
 }
 
+/* The storage path that the partition's next new file is made on. */
+static size_t partition_makes_on(const struct posix_files *files, const char *directory)
+{
+    const uint32_t partition = directory_partition(directory) % ROOT_PARTITIONS_MAX;
+    const uint32_t chosen = atomic_load_explicit(&files->made_on[partition], memory_order_relaxed);
+    return chosen > 0 ? chosen - 1 : partition_home(files, directory);
+}
+
+/* Below `count`: the first path on which there is a file of that name. */
+static bool name_is_below(const struct posix_files *files, const char *name, size_t count,
+                          char out[PATH_BYTES])
+{
+    for (size_t i = 0; i < count; i++) {
+        place_join(files->paths[i], name, out);
+        if (access(out, F_OK) == 0) { return true; }
+    }
+    return false;
+}
+
+/* Where the file lies; when it is nowhere, a place where it is not. */
 static void name_place(const struct posix_files *files, const char *name, char out[PATH_BYTES])
 {
     char directory[LOG_NAME_BYTES];
+    if (files->count > 1 && name_is_below(files, name, files->count, out)) { return; }
     name_directory(name, directory);
-    place_join(files->paths[partition_path_index(files, directory)], name, out);
+    place_join(files->paths[partition_home(files, directory)], name, out);
 }
 
 /* Cuts the last component off. */
@@ -177,12 +207,9 @@ static void visit_partition(void *context, const char *path, const char *name)
     if (!log_directory_name_parse(name, &partition)) { return; }
     place_join(path, name, place);
     if (!is_directory(place)) { return; }
-    /* A directory that two paths have is the first one's everywhere in this module. */
-    if (partition_path_index(walk->files, name) != walk->path_index) { return; }
-
     if (walk->visit == NULL) {
         directory_remove_drafts(place);
-    } else {
+    } else if (partition_home(walk->files, name) == walk->path_index) { /* once, of several */
         walk->visit(walk->context, partition);
     }
 }
@@ -206,6 +233,9 @@ static enum status posix_list_partitions(void *self, files_on_partition *visit, 
 }
 
 struct segment_visit {
+    const struct posix_files *files;
+    const char *directory; /* of the partition */
+    size_t path_index;
     files_on_segment *visit;
     void *context;
 };
@@ -219,6 +249,12 @@ static void visit_segment(void *context, const char *path, const char *name)
     if (!log_segment_name_parse(name, &number)) { return; }
     place_join(path, name, place);
     if (stat(place, &stat_) != 0 || !S_ISREG(stat_.st_mode)) { return; } /* removed meanwhile */
+
+    char segment[LOG_NAME_BYTES];
+    char other[PATH_BYTES];
+    log_segment_name(directory_partition(walk->directory), number, segment);
+    /* A name that two paths have is the first one's everywhere in this module. */
+    if (name_is_below(walk->files, segment, walk->path_index, other)) { return; }
     walk->visit(walk->context, number, (uint64_t)stat_.st_size);
 }
 
@@ -229,10 +265,18 @@ static enum status posix_list_segments(void *self, uint32_t partition, files_on_
     char directory[LOG_NAME_BYTES];
     char place[PATH_BYTES];
     log_directory_name(partition, directory);
-    place_join(files->paths[partition_path_index(files, directory)], directory, place);
 
-    struct segment_visit walk = {visit, context};
-    return directory_walk(place, visit_segment, &walk);
+    bool found = false;
+    enum status first_trouble = STATUS_OK;
+    for (size_t i = 0; i < files->count; i++) {
+        struct segment_visit walk = {files, directory, i, visit, context};
+        place_join(files->paths[i], directory, place);
+        const enum status status = directory_walk(place, visit_segment, &walk);
+        if (status == STATUS_NOT_FOUND) { continue; }
+        found = true;
+        if (first_trouble == STATUS_OK) { first_trouble = status; }
+    }
+    return found ? first_trouble : STATUS_NOT_FOUND;
 }
 
 /* -------------------------------------------------------------------------------------- bytes */
@@ -292,14 +336,15 @@ static enum status posix_create(void *self, const char *name, uint64_t size_byte
     char place[PATH_BYTES];
     char draft[PATH_BYTES + sizeof draft_suffix];
     char directory[PATH_BYTES];
-    name_place(files, name, place);
+    if (name_is_below(files, name, files->count, place)) { return STATUS_EXISTS; }
+    name_directory(name, directory);
+    place_join(files->paths[partition_makes_on(files, directory)], name, place);
     snprintf(draft, sizeof draft, "%s%s", place, draft_suffix);
     snprintf(directory, sizeof directory, "%s", place);
     place_parent(directory);
 
     enum status status = directory_make(directory);
     if (status != STATUS_OK) { return status; }
-    if (access(place, F_OK) == 0) { return STATUS_EXISTS; } /* before gigabytes are written */
 
     int file = -1;
     (void)unlink(draft); /* a leftover of a crash; none is the usual case */
@@ -405,11 +450,25 @@ static enum status posix_space(void *self, uint32_t partition, uint64_t *out_fre
     log_directory_name(partition, directory);
 
     struct statvfs system;
-    if (statvfs(files->paths[partition_path_index(files, directory)], &system) != 0) {
+    if (statvfs(files->paths[partition_makes_on(files, directory)], &system) != 0) {
         return status_from_errno(errno);
     }
     *out_free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
     return STATUS_OK;
+}
+
+static struct files_place posix_place(void *self, uint32_t partition, bool change)
+{
+    struct posix_files *const files = self;
+    char directory[LOG_NAME_BYTES];
+    log_directory_name(partition, directory);
+    struct files_place place = {partition_makes_on(files, directory), files->count};
+    if (change) {
+        place.index = (place.index + 1) % place.count;
+        atomic_store_explicit(&files->made_on[partition % ROOT_PARTITIONS_MAX],
+                              (uint32_t)place.index + 1, memory_order_relaxed);
+    }
+    return place;
 }
 
 static const struct files_ops posix_ops = {
@@ -422,6 +481,7 @@ static const struct files_ops posix_ops = {
     .remove = posix_remove,
     .close = posix_close,
     .space = posix_space,
+    .place = posix_place,
 };
 
 /* --------------------------------------------------------------------------------- life cycle */
