@@ -45,6 +45,13 @@ static enum status open_paths(struct node_logs *logs, const struct config *confi
         return status;
     }
     logs->files = posix_files_port(logs->posix);
+    for (size_t i = 0; i < config->storage.paths.count; i++) {
+        const int why = posix_files_trouble(logs->posix, i);
+        if (why == 0) { continue; }
+        log_error("storage path %s takes no files (%s): what it holds is served, new segments go "
+                  "to the others",
+                  config->storage.paths.items[i], strerror(why));
+    }
     return lock_paths(logs, config);
 }
 

@@ -136,10 +136,13 @@ struct posix_files; /* opaque */
 
 /* `paths` (absolute, count of them) are made when missing, their parents too. Falls back to
  * buffered access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for
- * readers: then nothing is made. */
+ * readers: then nothing is made. A path whose disk failed (it is read-only, or answers EIO) is no
+ * reason not to start while another takes files: posix_files_trouble tells it. */
 MUST_CHECK enum status posix_files_create(const char *const *paths, size_t count, bool read_only,
                                           struct posix_files **out);
 void posix_files_destroy(struct posix_files *files);
 struct files posix_files_port(struct posix_files *files);
+/* Why storage path number `path` took no files at create, an errno; 0: it does. */
+int posix_files_trouble(const struct posix_files *files, size_t path);
 
 END_C_DECLS

@@ -28,6 +28,7 @@ static const char draft_suffix[] = ".draft";
 
 struct posix_files {
     char **paths;
+    int *troubles; /* errno of a path that takes no new files; 0: none. NULL for readers */
     size_t count;
     bool read_only;
     uint8_t *zeros; /* ZEROS_BYTES, block-aligned, never written after create; NULL for readers */
@@ -499,14 +500,29 @@ static enum status path_takes_direct(const char *path)
     return errno == EINVAL ? STATUS_UNSUPPORTED : status_from_errno(errno);
 }
 
-static enum status prepare_paths(const struct posix_files *files)
+/* A disk that failed is read-only, or refuses what is asked: what it holds may still be read. Any
+ * other refusal is a mistake of whoever set the path up. */
+static bool is_failed_disk(int why) { return why == EROFS || why == EIO; }
+
+/* STATUS_OK when at least one path takes files. */
+static enum status prepare_paths(struct posix_files *files)
 {
+    size_t good_count = 0;
+    enum status failed = STATUS_OK;
     for (size_t i = 0; i < files->count; i++) {
         enum status status = directory_make_with_parents(files->paths[i]);
         if (status == STATUS_OK) { status = path_takes_direct(files->paths[i]); }
-        if (status != STATUS_OK) { return status; }
+        if (status == STATUS_OK) {
+            good_count++;
+            continue;
+        }
+        if (!is_failed_disk(errno)) { return status; }
+        files->troubles[i] = errno;
+        failed = status;
     }
-    return partitions_walk(files, NULL, NULL); /* drafts */
+    if (good_count == 0) { return failed; }
+    const enum status status = partitions_walk(files, NULL, NULL); /* drafts */
+    return failed == STATUS_OK ? status : STATUS_OK;
 }
 
 enum status posix_files_create(const char *const *paths, size_t count, bool read_only,
@@ -530,6 +546,8 @@ enum status posix_files_create(const char *const *paths, size_t count, bool read
         if (files->paths[i] == NULL) { goto fail; }
     }
     if (!read_only) {
+        files->troubles = calloc(count, sizeof *files->troubles);
+        if (files->troubles == NULL) { goto fail; }
         files->zeros = aligned_alloc(DISK_BLOCK_BYTES, ZEROS_BYTES);
         if (files->zeros == NULL) { goto fail; }
         memset(files->zeros, 0, ZEROS_BYTES);
@@ -551,8 +569,15 @@ void posix_files_destroy(struct posix_files *files)
     for (size_t i = 0; files->paths != NULL && i < files->count; i++) { free(files->paths[i]); }
     free(files->paths);
     free(files->zeros);
+    free(files->troubles);
     free(files);
     errno = saved;
+}
+
+int posix_files_trouble(const struct posix_files *files, size_t path)
+{
+    assert(path < files->count);
+    return files->troubles == NULL ? 0 : files->troubles[path];
 }
 
 struct files posix_files_port(struct posix_files *files)
