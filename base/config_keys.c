@@ -142,7 +142,8 @@ static const struct config_key keys[] = {
 
     {{"storage", "section", "", "", "-", "Where and how logs are written."}},
     {{"storage.paths", "list of strings", "1", "64", "-",
-      "Absolute directories for logs, best one a disk: partitions are spread over them."},
+      "Absolute directories for logs, best one a disk: partitions are spread over them; one whose "
+      "path fails or is full goes on on the next."},
      IN_CONFIG(storage.paths),
      config_read_directories},
     {{"storage.segment", "size", "8MiB", "64GiB", "1GiB",

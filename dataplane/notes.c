@@ -77,6 +77,12 @@ static void write_note(const struct note *note)
                     "path number %" PRIu64 ": the one before failed, or is full",
                     part, note->value, note->other + 1);
         return;
+    case NOTE_WRITE_LATE:
+        log_error("part-%04u: segment %016" PRIx64 ": a write at byte %" PRIu64
+                  " has not come back for 30 s: the segment is given up, its bytes in memory are "
+                  "left alone until the disk answers",
+                  part, note->value, note->other);
+        return;
     case NOTE_CODE_COUNT: return;
     }
 }

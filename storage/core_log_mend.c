@@ -118,6 +118,8 @@ static bool write_is_late(const struct core_log *log, enum log_write_state write
 COLD static void on_write_late(struct core_log *log, struct log_segment *segment, uint64_t position)
 {
     if (segment->late) { return; }
+    stats_add(log->options.stats, STATS_log_writes_late, 1);
+    note_post(log->options.notes, NOTE_WRITE_LATE, STATUS_IO, segment->file.number, position);
     core_log_fail_segment(log, segment, STATUS_IO, position);
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
         struct log_segment *const failed = &log->segments[i];

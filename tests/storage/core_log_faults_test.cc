@@ -148,7 +148,11 @@ TEST(LateWrite, ItsCommitIsWrittenAgainAndTheLogStaysOpen)
     EXPECT_EQ(core_log_in_flight(log.log), 0U);
     EXPECT_EQ(log.Counter(STATS_commits_rewritten), 1U);
     EXPECT_EQ(log.Counter(STATS_segments_failed), 1U);
-    EXPECT_EQ(log.Notes()[NOTE_SEGMENT_FAILED], 1);
+    EXPECT_EQ(log.Counter(STATS_log_writes_late), 1U);
+    auto notes = log.Notes();
+    EXPECT_EQ(notes[NOTE_WRITE_LATE], 1);
+    EXPECT_EQ(notes[NOTE_SEGMENT_FAILED], 1);
+    EXPECT_EQ(notes[NOTE_LOG_CLOSED], 0);
     EXPECT_EQ(sim_disk_in_flight(log.disk), 1U) << "still out, and its bytes still whole";
     log.ExpectAllThere();
 
