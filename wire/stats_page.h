@@ -128,7 +128,8 @@ BEGIN_C_DECLS
     X(lanes_forgotten, NOTE, "lanes forgotten after lanes.remember")                               \
     X(lanes_imported, NOTE, "lanes taken over from a partition without a worker")                  \
     X(worker_cycles_acknowledge, NOTE, "TSC cycles: acknowledge stage, busy turns")                \
-    X(native_fates_given_up, NOTE, "lanes whose fates were given up for want of a confirmation")
+    X(native_fates_given_up, NOTE, "lanes whose fates were given up for want of a confirmation")   \
+    X(log_writes_late, NOTE, "segments given up because a write was out for 30 s")
 
 enum stats_group {
     STATS_GROUP_FRAMES,
