@@ -163,7 +163,7 @@ static const struct config_key keys[] = {
     {{"storage", "section", "", "", "-", "Where and how logs are written."}},
     {{"storage.paths", "list of strings", "1", "64", "-",
       "Absolute directories for logs, or block devices (`penstock storage init`), best one a disk: "
-      "partitions are spread over them."},
+      "partitions are spread over them; one whose path fails or is full goes on on the next."},
      .read = config_read_storage_paths},
     {{"storage.segment", "size", "8MiB", "64GiB", "1GiB",
       "Size of one segment file, whole 4 KiB blocks: at least 4 commits."},

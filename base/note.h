@@ -33,6 +33,8 @@ enum note_code {
     NOTE_LANE_BUSY, /* value: IPv4 address that was refused, other: the one that has the lane */
     NOTE_FATES_GIVEN_UP, /* value: lane's index */
     NOTE_LANES_FULL,     /* value: lanes.max */
+    NOTE_PATH_CHANGED,   /* value: segment number, other: number of its storage path, from 0 */
+    NOTE_WRITE_LATE,     /* value: segment number, other: position of the write */
     NOTE_CODE_COUNT,
 };
 

@@ -106,7 +106,7 @@ static enum status create_supply(struct appliance *appliance)
     };
     status = retention_create(&retention, &appliance->retention);
     if (status != STATUS_OK) { return status; }
-    return steward_start(appliance->supply, appliance->retention, &appliance->steward);
+    return steward_start(appliance->supply, 1, appliance->retention, &appliance->steward);
 }
 
 static enum status create_disk(struct appliance *appliance)

@@ -47,6 +47,7 @@ struct core {
     struct uring_disk *disk;
     struct seat seat;
     struct lcore lcore;
+    enum status supply_told; /* the trouble of its segments that was last written down */
 };
 
 struct node {
@@ -75,6 +76,22 @@ struct node {
 
 /* --------------------------------------------------------------------------------- storage */
 
+/* The next segment is made ahead: what is in its way is said before the log has to close. */
+static void tell_supply(struct node *node)
+{
+    for (size_t i = 0; i < node->config->workers.count; i++) {
+        const enum status trouble = segment_supply_trouble(node->supply, i);
+        if (trouble == node->cores[i].supply_told) { continue; }
+        node->cores[i].supply_told = trouble;
+        if (trouble == STATUS_OK) {
+            log_notice("part-%04zu: segments can be made again", i);
+        } else {
+            log_error("part-%04zu: no segment can be made (%s); trying again every second", i,
+                      status_text(trouble));
+        }
+    }
+}
+
 static enum status create_supply(struct node *node)
 {
     const struct config *const config = node->config;
@@ -95,13 +112,7 @@ static enum status create_supply(struct node *node)
     /* The first segments now, so that no frame waits for them; a full disk is no reason not to
      * start: the logs stay closed, say why, and open when there is room. */
     while (segment_supply_work(node->supply, clock_mono_ns())) {}
-    for (size_t i = 0; i < config->workers.count; i++) {
-        const enum status trouble = segment_supply_trouble(node->supply, i);
-        if (trouble != STATUS_OK) {
-            log_error("part-%04zu: no segment can be made (%s); trying again every second", i,
-                      status_text(trouble));
-        }
-    }
+    tell_supply(node);
     return STATUS_OK;
 }
 
@@ -257,7 +268,8 @@ static enum status build(struct node *node)
     if (status == STATUS_OK) { status = create_cores(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
     if (status == STATUS_OK) {
-        status = steward_start(node->supply, node->retention, &node->steward);
+        status = steward_start(node->supply, node->config->workers.count, node->retention,
+                               &node->steward);
     }
     return status;
 }
@@ -339,6 +351,7 @@ static void main_turn(struct node *node, bool *stop)
     const uint64_t now_ns = clock_mono_ns();
     node->runtime.root->heartbeat_ns = now_ns;
     write_notes(node, now_ns);
+    tell_supply(node);
     node_ports_count(&node->ports, now_ns);
     iowq_watch_turn(&node->iowq_watch, node->runtime.node, now_ns);
 }

@@ -23,6 +23,11 @@ static void on_path(void *context, const char *path, enum path_finding finding, 
     const struct config *const config = context;
     switch (finding) {
     case PATH_REFUSED: log_error("storage path %s: %s", path, strerror(errno)); break;
+    case PATH_TAKES_NO_FILES:
+        log_error("storage path %s takes no files (%s): what it holds is served, new segments go "
+                  "to the others",
+                  path, strerror(errno));
+        break;
     case PATH_WITHOUT_DIRECT:
         log_error("storage path %s: its file system has no O_DIRECT", path);
         break;

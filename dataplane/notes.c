@@ -72,6 +72,17 @@ static void write_note(const struct note *note)
                   " are remembered; raise lanes.max or lower lanes.remember",
                   part, note->value);
         return;
+    case NOTE_PATH_CHANGED:
+        log_warning("part-%04u: segment %016" PRIx64 " and those behind it are written to storage "
+                    "path number %" PRIu64 ": the one before failed, or is full",
+                    part, note->value, note->other + 1);
+        return;
+    case NOTE_WRITE_LATE:
+        log_error("part-%04u: segment %016" PRIx64 ": a write at byte %" PRIu64
+                  " has not come back for 30 s: the segment is given up, its bytes in memory are "
+                  "left alone until the disk answers",
+                  part, note->value, note->other);
+        return;
     case NOTE_CODE_COUNT: return;
     }
 }

@@ -1,5 +1,6 @@
 #include "dataplane/steward.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,33 +14,41 @@ enum {
     RETENTION_PERIOD_NS = 1 * NS_PER_S,
 };
 
+struct steward;
+
+struct log_steward {
+    struct steward *steward;
+    size_t index;
+    pthread_t thread;
+};
+
 struct steward {
-    pthread_t supply_thread;
-    pthread_t retention_thread;
-    bool supply_runs;
-    bool retention_runs;
     struct segment_supply *supply;
     struct retention *retention;
     atomic_bool stop;
+    pthread_t retention_thread;
+    bool retains;
+    struct log_steward *logs;
+    size_t log_count; /* whose threads run */
 };
 
-static void pause_ns(uint64_t ns)
+static void pause_for(uint64_t pause_ns)
 {
-    const struct timespec pause = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+    const struct timespec pause = {(time_t)(pause_ns / NS_PER_S), (long)(pause_ns % NS_PER_S)};
     nanosleep(&pause, NULL);
 }
 
-static void *supply_main(void *argument)
+static void *log_main(void *argument)
 {
-    struct steward *const steward = argument;
+    const struct log_steward *const log = argument;
+    struct steward *const steward = log->steward;
     while (!atomic_load(&steward->stop)) {
-        if (segment_supply_work(steward->supply, clock_mono_ns())) { continue; }
-        pause_ns(SUPPLY_PERIOD_NS);
+        if (segment_supply_work_log(steward->supply, log->index, clock_mono_ns())) { continue; }
+        pause_for(SUPPLY_PERIOD_NS);
     }
     return NULL;
 }
 
-/* Wakes as often as the other, so that a stop never waits for a whole period. */
 static void *retention_main(void *argument)
 {
     struct steward *const steward = argument;
@@ -50,24 +59,33 @@ static void *retention_main(void *argument)
             ran_ns = now.mono_ns;
             (void)retention_run(steward->retention, now); /* it counts and reports itself */
         }
-        pause_ns(SUPPLY_PERIOD_NS);
+        pause_for(SUPPLY_PERIOD_NS);
     }
     return NULL;
 }
 
-enum status steward_start(struct segment_supply *supply, struct retention *retention,
-                          struct steward **out)
+static int start_threads(struct steward *steward, size_t log_count)
+{
+    int refused = pthread_create(&steward->retention_thread, NULL, retention_main, steward);
+    steward->retains = refused == 0;
+    for (size_t i = 0; refused == 0 && i < log_count; i++) {
+        struct log_steward *const log = &steward->logs[i];
+        *log = (struct log_steward){.steward = steward, .index = i};
+        refused = pthread_create(&log->thread, NULL, log_main, log);
+        steward->log_count += refused == 0;
+    }
+    return refused;
+}
+
+enum status steward_start(struct segment_supply *supply, size_t log_count,
+                          struct retention *retention, struct steward **out)
 {
     struct steward *const steward = calloc(1, sizeof *steward);
     if (steward == NULL) { return STATUS_NO_MEMORY; }
     steward->supply = supply;
     steward->retention = retention;
-    int refused = pthread_create(&steward->supply_thread, NULL, supply_main, steward);
-    steward->supply_runs = refused == 0;
-    if (refused == 0) {
-        refused = pthread_create(&steward->retention_thread, NULL, retention_main, steward);
-        steward->retention_runs = refused == 0;
-    }
+    steward->logs = calloc(log_count, sizeof *steward->logs);
+    const int refused = steward->logs == NULL ? ENOMEM : start_threads(steward, log_count);
     if (refused != 0) {
         steward_stop(steward);
         return status_from_errno(refused);
@@ -80,7 +98,8 @@ void steward_stop(struct steward *steward)
 {
     if (steward == NULL) { return; }
     atomic_store(&steward->stop, true);
-    if (steward->supply_runs) { pthread_join(steward->supply_thread, NULL); }
-    if (steward->retention_runs) { pthread_join(steward->retention_thread, NULL); }
+    for (size_t i = 0; i < steward->log_count; i++) { pthread_join(steward->logs[i].thread, NULL); }
+    if (steward->retains) { pthread_join(steward->retention_thread, NULL); }
+    free(steward->logs);
     free(steward);
 }

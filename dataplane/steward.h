@@ -2,10 +2,11 @@
  *
  * Purpose  Everything of the logs that may block: zero-filling, removing, syncing directories. Runs
  *          beside the polling cores, never on one.
- * Threads  Two pthreads of its own, with the affinity of whoever starts it (the main core): a
- *          removal waits for the file system's journal, and a worker must not wait with it for
- *          its next segment. */
+ * Threads  One pthread a log and one for retention, so that a disk that hangs holds up its own logs
+ *          only; with the affinity of whoever starts them (the main core). */
 #pragma once
+
+#include <stddef.h>
 
 #include "base/compiler.h"
 #include "base/status.h"
@@ -16,8 +17,8 @@ BEGIN_C_DECLS
 
 struct steward; /* opaque */
 
-MUST_CHECK enum status steward_start(struct segment_supply *supply, struct retention *retention,
-                                     struct steward **out);
+MUST_CHECK enum status steward_start(struct segment_supply *supply, size_t log_count,
+                                     struct retention *retention, struct steward **out);
 /* Waits for the rounds they are in. NULL is fine. */
 void steward_stop(struct steward *steward);
 

@@ -1,7 +1,11 @@
 #include "serve/catalog.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
+
+#include "base/clock.h"
+#include "base/logger.h"
 
 static void count_batch(struct catalog *catalog, enum serve_counter batches,
                         enum serve_counter bytes, size_t len_bytes)
@@ -25,6 +29,22 @@ COLD static void fence(struct catalog *catalog, size_t topic, const struct batch
     if (fence_set_holds(&catalog->fences, location)) { return; } /* another request was faster */
     fence_set_add(&catalog->fences, location, reader_topic_name(catalog->reader, topic));
     serve_stats_add(catalog->stats, SERVE_fenced_batches, 1);
+}
+
+/* Consumers ask for the batch again and again: one line in a while. */
+COLD static void tell_refused(struct catalog *catalog, size_t topic,
+                              const struct batch_location *location)
+{
+    static const uint64_t pause_ns = 10 * (uint64_t)NS_PER_S;
+    const uint64_t now_ns = clock_mono_ns();
+    if (catalog->refused_told_ns > 0 && now_ns - catalog->refused_told_ns < pause_ns) { return; }
+    catalog->refused_told_ns = now_ns;
+    log_error("part-%04u segment %016" PRIx64 " cannot be read: the disk refuses the %" PRIu32
+              " bytes at %" PRIu64 "; consumers of %s get KAFKA_STORAGE_ERROR for offsets %" PRIu64
+              " to %" PRIu64 " and try again",
+              location->partition, location->segment_number, location->length_bytes,
+              location->position, reader_topic_name(catalog->reader, topic), location->base_offset,
+              location->next_offset - 1);
 }
 
 /* STATUS_STALE: not in the ring, or no longer whole there: the disk has it. */
@@ -79,6 +99,7 @@ enum status catalog_read(struct catalog *catalog, size_t topic,
 
     const enum status finished = use_finished(catalog, location, wait, out);
     if (finished == STATUS_CORRUPT) { fence(catalog, topic, location); }
+    if (finished == STATUS_IO) { tell_refused(catalog, topic, location); }
     if (finished != STATUS_STALE) { return count_failure(catalog, finished); }
     if (fence_set_holds(&catalog->fences, location)) { return STATUS_CORRUPT; }
 

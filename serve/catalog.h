@@ -24,7 +24,8 @@ struct catalog {
     struct block_cache *cache;
     struct cold_reader *cold;
     struct serve_stats *stats;
-    struct fence_set fences; /* zeroed: none */
+    struct fence_set fences;
+    uint64_t refused_told_ns; /* when a refused read was last written down */ /* zeroed: none */
 };
 
 /* One request's cold read: at most one at a time. Zeroed: none. */

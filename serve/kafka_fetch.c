@@ -377,6 +377,9 @@ static enum status find_batch(const struct kafka_request *request, const struct 
     const enum status status =
         reader_find_offset(request->service->catalog->reader, (size_t)topic->topic,
                            (uint32_t)wanted->index, fetch->next_offset, out);
+    if (status == STATUS_IO) { /* its segment's index */
+        serve_stats_add(request->service->stats, SERVE_reads_failed, 1);
+    }
     if (status != STATUS_OK) { return status; }
     if (out->next_offset <= fetch->next_offset) { return STATUS_CORRUPT; }
     if (was_retired_meanwhile(request, topic, wanted, out)) { return STATUS_STALE; }

@@ -446,6 +446,22 @@ static void write_node(const struct metrics_sources *sources, struct text *out)
     write_paths(node, out);
 }
 
+/* As penstock status says it. */
+static void write_log_states(const struct root_page *root, struct text *out)
+{
+    uint32_t count = atomic_load_explicit(&root->partition_count, memory_order_relaxed);
+    if (count > ROOT_PARTITIONS_MAX) { count = ROOT_PARTITIONS_MAX; }
+    family(out, "log_state", "gauge", "Always 1; a partition's log, and why when it is closed.");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct root_partition *const slot = &root->partitions[i];
+        const uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+        const uint32_t why = atomic_load_explicit(&slot->why, memory_order_relaxed);
+        text_printf(out, "penstock_log_state{partition=\"%u\",state=\"%s\",why=\"%s\"} 1\n", i,
+                    root_log_state_text((enum root_log_state)state),
+                    state == ROOT_LOG_CLOSED ? status_text((enum status)why) : "");
+    }
+}
+
 static void write_state(const struct metrics_sources *sources, struct text *out)
 {
     const struct root_page *const root = reader_root(sources->reader);
@@ -466,6 +482,7 @@ static void write_state(const struct metrics_sources *sources, struct text *out)
                 age_seconds(sources->now_ns, beat_ns));
     write_value(out, "ingest_incarnation", "gauge", "Rises by one at every start of ingest.",
                 atomic_load_explicit(&root->incarnation, memory_order_relaxed));
+    write_log_states(root, out);
 }
 
 /* ------------------------------------------------------------------------------------- topics */

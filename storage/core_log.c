@@ -53,6 +53,8 @@ static enum status log_allocate(struct core_log *log)
     log->mend_buffer = aligned_alloc(LOG_BLOCK_BYTES, log->mend_buffer_bytes);
     if (log->mend_buffer == NULL) { return STATUS_NO_MEMORY; }
     memset(log->mend_buffer, 0, log->mend_buffer_bytes);
+    const enum status quarantined = core_log_quarantine_init(log);
+    if (quarantined != STATUS_OK) { return quarantined; }
 
     const uint32_t index_entries = segment_supply_index_entries(log->options.supply);
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
@@ -126,6 +128,7 @@ void core_log_destroy(struct core_log *log)
         assert(log->segments[i].writes_out == 0);
         log_segment_deinit(&log->segments[i]);
     }
+    core_log_quarantine_deinit(log);
     free(log->mend_buffer);
     free(log);
 }
@@ -216,7 +219,7 @@ static enum status log_ensure_segment(struct core_log *log, size_t commit_bytes,
         core_log_seal_open(log, now);
     }
     if (log->open != NULL) { return STATUS_OK; }
-    if (core_log_free_segment(log, LOG_SEGMENTS_SPARE - 1) == NULL) { return STATUS_BUSY; }
+    if (core_log_free_segment(log, core_log_spare_slots(log)) == NULL) { return STATUS_BUSY; }
 
     const enum status status = core_log_open_segment(log, &log->closed);
     return status == STATUS_OK ? STATUS_OK : log_starved(log);
@@ -228,7 +231,7 @@ static enum status log_reserve(struct core_log *log, size_t bytes, uint64_t *out
     struct commit_ring_header *const ring = log->options.ring;
     const uint64_t capacity = ring->capacity_bytes;
     uint64_t position = log->ring_end;
-    if (position % capacity + bytes > capacity) { position += capacity - position % capacity; }
+    if (!core_log_ring_place(log, bytes, &position)) { return STATUS_BUSY; }
 
     const uint64_t tail = log->pending.commits == 0
                               ? position

@@ -79,6 +79,15 @@ void core_log_seal_open(struct core_log *log, struct instant now)
     atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
 }
 
+size_t core_log_spare_slots(const struct core_log *log)
+{
+    size_t late_count = 0;
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        late_count += log->segments[i].late && log->segments[i].writes_out > 0;
+    }
+    return late_count < LOG_SEGMENTS_SPARE - 1 ? LOG_SEGMENTS_SPARE - 1 - late_count : 0;
+}
+
 struct log_segment *core_log_free_segment(struct core_log *log, size_t spare_count)
 {
     struct log_segment *found = NULL;
@@ -94,7 +103,7 @@ struct log_segment *core_log_free_segment(struct core_log *log, size_t spare_cou
 enum status core_log_open_segment(struct core_log *log, const struct log_chain_end *predecessor)
 {
     struct log_segment *const segment =
-        core_log_free_segment(log, log->mending ? 0 : (size_t)LOG_SEGMENTS_SPARE - 1);
+        core_log_free_segment(log, log->mending ? 0 : core_log_spare_slots(log));
     if (segment == NULL) { return STATUS_BUSY; }
     struct prepared_segment file;
     const enum status status =
@@ -121,6 +130,10 @@ enum status core_log_open_segment(struct core_log *log, const struct log_chain_e
     };
     log_segment_open(segment, &file, header, log->now_ns);
     log->open = segment;
+    if (log->last_segment_number > 0 && file.place != log->last_place) {
+        note_post(log->options.notes, NOTE_PATH_CHANGED, STATUS_OK, file.number, file.place);
+    }
+    log->last_place = file.place;
     log->last_segment_number = file.number;
     log->starved = false;
     stats_add(log->options.stats, STATS_segments_opened, 1);
@@ -139,6 +152,7 @@ void core_log_release_segments(struct core_log *log)
             segment->state == LOG_SEGMENT_SEALED || segment->state == LOG_SEGMENT_FAILED;
         if (!over || segment->writes_out > 0) { continue; }
         if (segment->queue_count > 0 || segment->lent_count > 0) { continue; }
+        if (core_log_quarantine_holds(log, segment)) { continue; }
 
         segment->file.spent_for_nothing =
             segment->state == LOG_SEGMENT_FAILED && segment->durable_count == 0;

@@ -1,10 +1,12 @@
 /* What a core_log does when the disk refuses: the reaction table of docs/operations.md.
  *
- * A refused (or lost) write fails its segment for ever, and with it every younger one: their
- * commits continue a chain that is broken. Nothing is acknowledged until every write to them was
- * reaped; then the commits that wait are written again, from memory, with their numbers and
- * offsets, to a fresh segment that names the last durable commit as its predecessor. When that
- * fails too, the log is closed and tries a fresh segment every second. */
+ * A refused (or late) write fails its segment for ever, and with it every younger one: their
+ * commits continue a chain that is broken. Once every write to them was reaped, or is given up
+ * because it is out for 30 s (core_log_quarantine.c keeps its bytes), the commits that wait are
+ * written again, from memory, with their numbers and offsets, to a fresh segment that names the
+ * last durable commit as its predecessor: on the same storage path, then on each other one. When
+ * all fail, the log is closed and tries a fresh segment every second, on the next path each time.
+ */
 #include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -80,6 +82,14 @@ static bool fail_followers(struct core_log *log, enum status why)
     return broken;
 }
 
+/* The same path was tried twice: the next segment is to lie on another, where there is one. */
+static void try_next_path(struct core_log *log, enum status why)
+{
+    const size_t places = segment_supply_place_count(log->options.supply);
+    if (places > 1) { segment_supply_move(log->options.supply, log->options.supply_index); }
+    if (log->failures_in_row > places) { core_log_close(log, why); }
+}
+
 void core_log_fail_segment(struct core_log *log, struct log_segment *segment, enum status why,
                            uint64_t position)
 {
@@ -94,7 +104,7 @@ void core_log_fail_segment(struct core_log *log, struct log_segment *segment, en
     log->mending = true;
     atomic_store_explicit(&log->options.slot->open_segment_number, 0, memory_order_release);
     log->failures_in_row++;
-    if (log->failures_in_row > 1) { core_log_close(log, why); }
+    if (log->failures_in_row > 1) { try_next_path(log, why); }
 }
 
 static bool write_is_late(const struct core_log *log, enum log_write_state write,
@@ -103,20 +113,41 @@ static bool write_is_late(const struct core_log *log, enum log_write_state write
     return write == LOG_WRITE_OUT && log->now_ns - submitted_ns >= write_timeout_ns;
 }
 
-/* A write that never comes back: its memory cannot be touched, so nothing can be mended either.
- * The log closes until it is reaped. */
+/* A write that does not come back: its segment fails, if it has not, and nothing waits for its
+ * writes any more. A path that does not answer is not asked again while there is another. */
 COLD static void on_write_late(struct core_log *log, struct log_segment *segment, uint64_t position)
 {
-    if (segment->state == LOG_SEGMENT_FAILED) { return; }
+    if (segment->late) { return; }
+    stats_add(log->options.stats, STATS_log_writes_late, 1);
+    note_post(log->options.notes, NOTE_WRITE_LATE, STATUS_IO, segment->file.number, position);
     core_log_fail_segment(log, segment, STATUS_IO, position);
-    if (log->mending) { core_log_close(log, STATUS_IO); }
+    for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
+        struct log_segment *const failed = &log->segments[i];
+        if (failed->state == LOG_SEGMENT_FAILED && failed->writes_out > 0) { failed->late = true; }
+    }
+    if (log->mending && segment_supply_place_count(log->options.supply) > 1) {
+        segment_supply_move(log->options.supply, log->options.supply_index);
+    }
+}
+
+/* The oldest was submitted first; a younger one that is late becomes the oldest in time, but in a
+ * segment that failed already. */
+static void check_commits(struct core_log *log)
+{
+    const uint64_t last = log->mending ? log->closed.number : log->durable.number + 1;
+    for (uint64_t number = log->durable.number + 1; number <= last; number++) {
+        const struct log_commit *const commit = core_log_queued(log, number);
+        if (write_is_late(log, commit->write, commit->submitted_ns)) {
+            on_write_late(log, commit->segment, commit->header.position);
+        }
+    }
 }
 
 void core_log_check_timeouts(struct core_log *log)
 {
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
         struct log_segment *const segment = &log->segments[i];
-        if (segment->writes_out == 0) { continue; }
+        if (segment->writes_out == 0 || segment->late) { continue; }
         if (write_is_late(log, segment->header.write, segment->header.submitted_ns)) {
             on_write_late(log, segment, 0);
         }
@@ -124,19 +155,22 @@ void core_log_check_timeouts(struct core_log *log)
             on_write_late(log, segment, segment->file.capacity_bytes - LOG_BLOCK_BYTES);
         }
     }
-    if (log->pending.commits == 0) { return; }
-    /* The oldest was submitted first; a younger one that is late becomes the oldest in time. */
-    const struct log_commit *const oldest = core_log_queued(log, log->durable.number + 1);
-    if (write_is_late(log, oldest->write, oldest->submitted_ns)) {
-        on_write_late(log, oldest->segment, oldest->header.position);
-    }
+    if (log->pending.commits > 0) { check_commits(log); }
 }
 
 /* -------------------------------------------------------------------------------- writing again */
 
+static void commit_leaves_lender(struct log_commit *commit)
+{
+    if (commit->lender == NULL) { return; }
+    commit->lender->lent_count--;
+    commit->lender = NULL;
+}
+
 /* The footer of a failed segment describes what is not there any more: an empty commit takes its
- * number, with its totals, so that the numbers behind it stay what callers were told. */
-static void footer_to_watermark(struct log_commit *commit)
+ * number, with its totals, so that the numbers behind it stay what callers were told. It leaves
+ * the image where it can: a slot that waits for its lent image is none for the next segment. */
+static void footer_to_watermark(struct core_log *log, struct log_commit *commit)
 {
     const struct bytes image = bytes_of(commit->at, commit->header.length_bytes);
     uint64_t totals[STATS_COUNTER_COUNT] = {0};
@@ -147,31 +181,48 @@ static void footer_to_watermark(struct log_commit *commit)
         memcpy(totals, image.at + entry.position, sizeof totals);
     }
 
+    if (core_log_quarantine_fits(log, LOG_BLOCK_BYTES)) {
+        commit->at = core_log_quarantine_take(log, LOG_BLOCK_BYTES);
+        commit_leaves_lender(commit);
+    }
     struct commit_draft draft;
-    log_commit_begin(&draft, commit->at, commit->lender->image_bytes, LOG_COMMIT_OWN_LINES);
+    log_commit_begin(&draft, commit->at, LOG_BLOCK_BYTES, LOG_COMMIT_OWN_LINES);
     log_commit_add_totals(&draft, totals);
     commit->header.flags = COMMIT_FLAG_WATERMARK;
     log_commit_close(&draft, &commit->header);
 }
 
+/* The bytes are under a late write: from here on the commit has others. */
+static void commit_leaves_quarantine(struct core_log *log, struct log_commit *commit)
+{
+    core_log_quarantine_bytes(log, commit);
+    commit->write = LOG_WRITE_NONE;
+    if (commit->header.flags & COMMIT_FLAG_FOOTER) { return; } /* footer_to_watermark moves it */
+    uint8_t *const at = core_log_quarantine_take(log, commit->header.length_bytes);
+    memcpy(at, commit->at, commit->header.length_bytes);
+    commit_leaves_lender(commit);
+    commit->at = at;
+}
+
 /* The first commit of a segment carries its topics: with them it is longer than the room it had,
  * so it is written from the mending buffer. The entries stay in the ring as well, where the live
- * index says. The buffer is free: only the oldest commit that waits is ever in it. */
+ * index says. The buffer is free: only the oldest commit that waits is ever in it, unless a late
+ * write reads it still. */
 static void commit_take_topics(struct core_log *log, struct log_commit *commit,
                                const struct log_segment *segment)
 {
-    assert(commit->at != log->mend_buffer);
+    uint8_t *const at = core_log_has_late_writes(log)
+                            ? core_log_quarantine_take(log, log->mend_buffer_bytes)
+                            : log->mend_buffer;
+    assert(commit->at != at);
     assert(commit->header.length_bytes <= log->mend_buffer_bytes);
-    memcpy(log->mend_buffer, commit->at, commit->header.length_bytes);
-    if (commit->lender != NULL) {
-        commit->lender->lent_count--;
-        commit->lender = NULL;
-    }
+    memcpy(at, commit->at, commit->header.length_bytes);
+    commit_leaves_lender(commit);
 
-    struct commit_draft draft = log_commit_reopen(commit, log->mend_buffer, log->mend_buffer_bytes);
+    struct commit_draft draft = log_commit_reopen(commit, at, log->mend_buffer_bytes);
     log_commit_add_topics(&draft, &log->topics, segment->base_offsets, segment->base_offsets);
     log_commit_close(&draft, &commit->header);
-    commit->at = log->mend_buffer;
+    commit->at = at;
     commit->has_topics = true;
 }
 
@@ -191,7 +242,8 @@ static void commit_write_again(struct core_log *log, struct log_commit *commit,
     struct log_segment *const segment = log->open;
     const bool first = segment->commit_count == 0;
     const uint32_t length_before = commit->header.length_bytes;
-    if (commit->header.flags & COMMIT_FLAG_FOOTER) { footer_to_watermark(commit); }
+    if (commit->write == LOG_WRITE_OUT) { commit_leaves_quarantine(log, commit); }
+    if (commit->header.flags & COMMIT_FLAG_FOOTER) { footer_to_watermark(log, commit); }
     if (first && !commit->has_topics) { commit_take_topics(log, commit, segment); }
     if (!first && commit->has_topics) { commit_drop_topics(commit); }
 
@@ -217,17 +269,32 @@ static void commit_write_again(struct core_log *log, struct log_commit *commit,
 static void log_write_again(struct core_log *log)
 {
     struct log_chain_end previous = log->durable;
+    core_log_quarantine_clear(log);
     for (uint64_t number = log->durable.number + 1; number <= log->closed.number; number++) {
         commit_write_again(log, core_log_queued(log, number), &previous);
     }
     log->closed = previous;
 }
 
+/* Writes that are waited for. */
 static bool writes_are_out(const struct core_log *log)
 {
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
-        if (log->segments[i].writes_out > 0) { return true; }
+        if (log->segments[i].writes_out > 0 && !log->segments[i].late) { return true; }
     }
+    return false;
+}
+
+/* Whether what waits can be written again while late writes are out. */
+static bool quarantine_holds(struct core_log *log)
+{
+    if (!core_log_has_late_writes(log)) { return true; }
+    uint64_t position = log->ring_end;
+    if (core_log_quarantine_has_room(log) && core_log_free_segment(log, 0) != NULL &&
+        core_log_ring_place(log, LOG_BLOCK_BYTES, &position)) {
+        return true;
+    }
+    if (!log->closed_now) { core_log_close(log, STATUS_IO); }
     return false;
 }
 
@@ -247,7 +314,7 @@ static void mend_starved(struct core_log *log)
 void core_log_mend(struct core_log *log, struct instant now)
 {
     if (!log->mending) { return; }
-    if (writes_are_out(log)) { return; } /* quarantine: bytes under a write are not touched */
+    if (writes_are_out(log)) { return; } /* bytes under a write are not touched */
     if (log->closed_now && log->now_ns < log->probe_at_ns) { return; }
     const bool empty = log->pending.commits == 0;
     if (!empty && !oldest_is_in_failed_segment(log)) { return; } /* it becomes durable first */
@@ -256,6 +323,7 @@ void core_log_mend(struct core_log *log, struct instant now)
         return;
     }
 
+    if (!quarantine_holds(log)) { return; }
     if (core_log_open_segment(log, &log->durable) != STATUS_OK) {
         mend_starved(log);
         return;

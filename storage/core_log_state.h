@@ -1,6 +1,7 @@
-/* core_log_state.h - the fields of a core_log, for its four files alone: core_log.c (what the
+/* core_log_state.h - the fields of a core_log, for its five files alone: core_log.c (what the
  * worker calls), core_log_chain.c (commits and segments join), core_log_writes.c (to the disk and
- * back), core_log_mend.c (when the disk refuses). */
+ * back), core_log_mend.c (when the disk refuses), core_log_quarantine.c (when it does not answer).
+ */
 #pragma once
 
 #include <stdatomic.h>
@@ -32,6 +33,13 @@ struct log_pending {
     uint64_t records_copies;
 };
 
+/* For copies of what late writes may still read. */
+struct log_quarantine {
+    uint8_t *memory; /* holds what can be in flight at once */
+    size_t memory_bytes;
+    size_t used_bytes;
+};
+
 /* The end of the chain: what the next commit continues. */
 struct log_chain_end {
     uint64_t number;
@@ -57,6 +65,7 @@ struct core_log {
     struct log_segment segments[LOG_SEGMENTS_MAX];
     struct log_segment *open;
     uint64_t last_segment_number; /* 0: none opened yet */
+    uint32_t last_place;          /* storage path that it lies on */
 
     uint64_t lane_checkpoint;       /* of the newest commit closed */
     uint64_t lane_began_number;     /* the durable commit in which the newest checkpoint began */
@@ -78,6 +87,7 @@ struct core_log {
     uint64_t probe_at_ns;
     uint8_t *mend_buffer; /* a segment's first commit, with its topics, when written again */
     size_t mend_buffer_bytes;
+    struct log_quarantine quarantine;
 };
 
 static inline struct log_commit *core_log_queued(struct core_log *log, uint64_t number)
@@ -126,6 +136,9 @@ void core_log_seal_open(struct core_log *log, struct instant now);
 /* A free one while more than `spare_count` are; else NULL. */
 struct log_segment *core_log_free_segment(struct core_log *log, size_t spare_count);
 
+/* Slots that an ordinary roll leaves free, as long as late writes leave enough. */
+size_t core_log_spare_slots(const struct core_log *log);
+
 /* Gives back what is sealed, or failed and out of quarantine. */
 void core_log_release_segments(struct core_log *log);
 
@@ -139,6 +152,29 @@ void core_log_reap(struct core_log *log);
 
 /* Publishes, in order, what is durable with all before it. */
 void core_log_move_watermark(struct core_log *log);
+
+/* ------------------------------------------------------------- core_log_quarantine.c offers */
+
+MUST_CHECK enum status core_log_quarantine_init(struct core_log *log);
+void core_log_quarantine_deinit(struct core_log *log);
+
+/* Whether a write is out that was given up: its bytes are not touched. */
+bool core_log_has_late_writes(const struct core_log *log);
+
+/* Whether all that waits and is under a write can be copied. */
+COLD bool core_log_quarantine_has_room(struct core_log *log);
+/* Forgets the copies that have become durable. */
+COLD void core_log_quarantine_clear(struct core_log *log);
+bool core_log_quarantine_fits(const struct core_log *log, size_t bytes);
+/* Whole blocks for a copy, which fit. */
+COLD uint8_t *core_log_quarantine_take(struct core_log *log, size_t bytes);
+/* The commit is under a late write and about to be copied: its bytes are left alone. */
+COLD void core_log_quarantine_bytes(struct core_log *log, const struct log_commit *commit);
+/* Whether a late write may read the segment's footer image. */
+bool core_log_quarantine_holds(const struct core_log *log, const struct log_segment *segment);
+/* Moves `position` on to where `bytes` are in one piece and touch nothing in quarantine; false:
+ * nowhere. */
+bool core_log_ring_place(const struct core_log *log, size_t bytes, uint64_t *position);
 
 /* ------------------------------------------------------------------- core_log_mend.c offers */
 

@@ -5,18 +5,25 @@
 
 #include "storage/core_log_state.h"
 
-/* A completion's tag: what was written, and of what. Commits by number, blocks by segment slot. */
+/* A completion's tag: what was written, the slot of the segment that it was written to, and which
+ * commit. The slot tells a commit's write from an earlier one of the same commit that was given up:
+ * a slot is not used again before every write to its segment was reaped. */
 enum {
     TAG_KIND_SHIFT = 62,
+    TAG_SLOT_SHIFT = 56,
     TAG_COMMIT = 1,
     TAG_HEADER = 2,
     TAG_TRAILER = 3,
 };
 
-static uint64_t tag_of(unsigned kind, uint64_t which)
+static_assert((int)LOG_SEGMENTS_MAX <= 1 << (TAG_KIND_SHIFT - TAG_SLOT_SHIFT), "slots fit");
+
+static uint64_t tag_of(const struct core_log *log, const struct log_segment *segment, unsigned kind,
+                       uint64_t number)
 {
-    assert(which >> TAG_KIND_SHIFT == 0);
-    return (uint64_t)kind << TAG_KIND_SHIFT | which;
+    assert(number >> TAG_SLOT_SHIFT == 0);
+    const uint64_t slot = (uint64_t)(segment - log->segments);
+    return (uint64_t)kind << TAG_KIND_SHIFT | slot << TAG_SLOT_SHIFT | number;
 }
 
 /* ---------------------------------------------------------------------------------------- pump */
@@ -42,8 +49,7 @@ static bool log_pump_header(struct core_log *log, struct log_segment *segment)
 {
     segment->header.submitted_ns = log->now_ns;
     return log_pump_write(log, segment, bytes_of(segment->header_block, LOG_BLOCK_BYTES), 0,
-                          tag_of(TAG_HEADER, (uint64_t)(segment - log->segments)),
-                          &segment->header.write);
+                          tag_of(log, segment, TAG_HEADER, 0), &segment->header.write);
 }
 
 static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
@@ -51,8 +57,7 @@ static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
     segment->trailer.submitted_ns = log->now_ns;
     return log_pump_write(log, segment, bytes_of(segment->trailer_block, LOG_BLOCK_BYTES),
                           segment->file.capacity_bytes - LOG_BLOCK_BYTES,
-                          tag_of(TAG_TRAILER, (uint64_t)(segment - log->segments)),
-                          &segment->trailer.write);
+                          tag_of(log, segment, TAG_TRAILER, 0), &segment->trailer.write);
 }
 
 void core_log_pump(struct core_log *log)
@@ -70,7 +75,8 @@ void core_log_pump(struct core_log *log)
         }
         commit->submitted_ns = log->now_ns;
         if (!log_pump_write(log, segment, bytes_of(commit->at, commit->header.length_bytes),
-                            commit->header.position, tag_of(TAG_COMMIT, number), &commit->write)) {
+                            commit->header.position, tag_of(log, segment, TAG_COMMIT, number),
+                            &commit->write)) {
             return;
         }
     }
@@ -95,34 +101,56 @@ static void log_sealed(struct core_log *log, struct log_segment *segment)
     core_log_raise_generation(log);
 }
 
-static void on_write_reaped(struct core_log *log, const struct disk_completion *completion)
-{
-    const unsigned kind = (unsigned)(completion->tag >> TAG_KIND_SHIFT);
-    const uint64_t which = completion->tag & ((UINT64_C(1) << TAG_KIND_SHIFT) - 1);
+/* Whose write it was. `write` is NULL for a commit that was given up here and written again, to
+ * another segment, since. */
+struct reaped_write {
     struct log_segment *segment;
     enum log_write_state *write;
     uint64_t position;
-    if (kind == TAG_COMMIT) {
-        assert(which > log->durable.number && which <= log->closed.number);
-        struct log_commit *const commit = core_log_queued(log, which);
-        segment = commit->segment;
-        write = &commit->write;
-        position = commit->header.position;
-    } else {
-        assert(which < LOG_SEGMENTS_MAX);
-        segment = &log->segments[which];
-        write = kind == TAG_HEADER ? &segment->header.write : &segment->trailer.write;
-        position = kind == TAG_HEADER ? 0 : segment->file.capacity_bytes - LOG_BLOCK_BYTES;
-    }
+    unsigned kind;
+};
 
-    assert(*write == LOG_WRITE_OUT);
+static struct reaped_write reaped_of(struct core_log *log, uint64_t tag)
+{
+    const unsigned kind = (unsigned)(tag >> TAG_KIND_SHIFT);
+    const uint64_t slot = tag >> TAG_SLOT_SHIFT & ((1 << (TAG_KIND_SHIFT - TAG_SLOT_SHIFT)) - 1);
+    const uint64_t number = tag & ((UINT64_C(1) << TAG_SLOT_SHIFT) - 1);
+    assert(slot < LOG_SEGMENTS_MAX);
+    struct log_segment *const segment = &log->segments[slot];
+    struct reaped_write reaped = {.segment = segment, .kind = kind};
+    if (kind == TAG_HEADER) {
+        reaped.write = &segment->header.write;
+    } else if (kind == TAG_TRAILER) {
+        reaped.write = &segment->trailer.write;
+        reaped.position = segment->file.capacity_bytes - LOG_BLOCK_BYTES;
+    } else if (number > log->durable.number && core_log_queued(log, number)->segment == segment) {
+        struct log_commit *const commit = core_log_queued(log, number);
+        assert(number <= log->closed.number);
+        reaped.write = &commit->write;
+        reaped.position = commit->header.position;
+    }
+    return reaped;
+}
+
+static void on_write_reaped(struct core_log *log, const struct disk_completion *completion)
+{
+    const struct reaped_write reaped = reaped_of(log, completion->tag);
+    struct log_segment *const segment = reaped.segment;
     assert(segment->writes_out > 0);
     segment->writes_out--;
-    *write = LOG_WRITE_DONE;
     if (completion->status != STATUS_OK) {
         stats_add(log->options.stats, STATS_log_write_errors, 1);
-        core_log_fail_segment(log, segment, completion->status, position);
-    } else if (kind == TAG_TRAILER && segment->state == LOG_SEGMENT_SEALING) {
+    }
+    if (reaped.write == NULL) {
+        assert(segment->late);
+        return;
+    }
+
+    assert(*reaped.write == LOG_WRITE_OUT);
+    *reaped.write = LOG_WRITE_DONE;
+    if (completion->status != STATUS_OK) {
+        core_log_fail_segment(log, segment, completion->status, reaped.position);
+    } else if (reaped.kind == TAG_TRAILER && segment->state == LOG_SEGMENT_SEALING) {
         log_sealed(log, segment);
     }
 }

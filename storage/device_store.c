@@ -91,6 +91,16 @@ static bool device_has_partition(void *self, uint32_t partition)
     return found;
 }
 
+static bool device_has_segment(void *self, struct segment_name name)
+{
+    struct device_store *const store = self;
+    pthread_mutex_lock(&store->lock);
+    const bool found = store_look(store) == STATUS_OK &&
+                       device_table_find(&store->table, name.partition, name.number) >= 0;
+    pthread_mutex_unlock(&store->lock);
+    return found;
+}
+
 static enum status device_list_partitions(void *self, files_on_partition *visit, void *context)
 {
     struct used_slots used;
@@ -211,11 +221,19 @@ static enum status slot_claim(struct device_store *store, struct segment_name na
     return status;
 }
 
+/* A writer's device that failed is opened as a reader's. */
+static enum status refuse_to_write(void)
+{
+    errno = EROFS;
+    return STATUS_IO;
+}
+
 static enum status device_store_create_file(void *self, struct segment_name name,
                                             uint64_t size_bytes, struct store_file *out)
 {
     struct device_store *const store = self;
     uint32_t slot;
+    if (store->read_only) { return refuse_to_write(); }
     if (size_bytes > store->table.superblock.slot_bytes) { return STATUS_INVALID; }
     enum status status = slot_claim(store, name, &slot);
     if (status != STATUS_OK) { return status; }
@@ -243,6 +261,7 @@ static enum status device_store_create_file(void *self, struct segment_name name
 static enum status device_store_remove(void *self, struct segment_name name)
 {
     struct device_store *const store = self;
+    if (store->read_only) { return refuse_to_write(); }
     pthread_mutex_lock(&store->lock);
     const int64_t slot = device_table_find(&store->table, name.partition, name.number);
     enum status status = STATUS_NOT_FOUND;
@@ -319,6 +338,7 @@ static void device_store_destroy(void *self)
 
 static const struct file_store_ops device_ops = {
     .has_partition = device_has_partition,
+    .has_segment = device_has_segment,
     .list_partitions = device_list_partitions,
     .list_segments = device_list_segments,
     .create = device_store_create_file,

@@ -174,6 +174,13 @@ static bool directory_has_partition(void *self, uint32_t partition)
     return is_directory(place);
 }
 
+static bool directory_has_segment(void *self, struct segment_name segment)
+{
+    char place[PATH_BYTES];
+    segment_place(self, segment, place);
+    return access(place, F_OK) == 0;
+}
+
 struct segment_visit {
     files_on_segment *visit;
     void *context;
@@ -226,6 +233,10 @@ static enum status directory_create(void *self, struct segment_name segment, uin
                                     struct store_file *out)
 {
     const struct directory_store *const store = self;
+    if (store->zeros == NULL) {
+        errno = EROFS;
+        return STATUS_IO;
+    }
 
     char place[PATH_BYTES];
     char draft[PATH_BYTES + sizeof draft_suffix];
@@ -336,6 +347,7 @@ static void directory_store_destroy(void *self)
 
 static const struct file_store_ops directory_ops = {
     .has_partition = directory_has_partition,
+    .has_segment = directory_has_segment,
     .list_partitions = directory_list_partitions,
     .list_segments = directory_list_segments,
     .create = directory_create,

@@ -35,6 +35,7 @@ struct store_file {
 
 struct file_store_ops {
     bool (*has_partition)(void *self, uint32_t partition);
+    bool (*has_segment)(void *self, struct segment_name name);
     enum status (*list_partitions)(void *self, files_on_partition *visit, void *context);
     enum status (*list_segments)(void *self, uint32_t partition, files_on_segment *visit,
                                  void *context);
@@ -59,7 +60,8 @@ struct file_store {
 
 /* Both say what they find by `options->found`, with `path`. A directory is made when it is missing,
  * drafts that a crash left in it are removed; a device is opened for this process alone. Read-only:
- * nothing is made, and what is not there yet is looked for again at every listing. */
+ * nothing is made (create and remove are STATUS_IO, EROFS), and what is not there yet is looked for
+ * again at every listing. */
 MUST_CHECK enum status directory_store_create(const struct posix_files_options *options,
                                               const char *path, struct file_store *out);
 MUST_CHECK enum status device_store_create(const struct posix_files_options *options,

@@ -3,11 +3,13 @@
  * Purpose  Everything about files that may block. posix_files.c is the real one, tests/sim/
  *          sim_disk.c the simulated; recovery, the segment supply, retention and the reader stand
  * on it, so all of them run in the simulator. Names    Relative:
- * "part-0003/0000000000000017.segment" (wire/log_format.h). Where a partition's directory lies
- * among the storage paths is this module's business: where it was found, or path number partition %
- * count when it is new. Threads  Any but a polling core. Calls for different files may run at the
- * same time. Errors   STATUS_NOT_FOUND, STATUS_EXISTS, STATUS_NO_SPACE, STATUS_TRUNCATED (read past
- * the end), STATUS_IO; errno is left as the failing call set it. */
+ * "part-0003/0000000000000017.segment" (wire/log_format.h). On which storage path a file lies is
+ * this module's business. A partition's files may lie on several: new ones are made where its
+ * directory was found, or on path number partition % count when it is new, until
+ * files_change_place; all others stay, and are found, where they are. Threads  Any but a polling
+ * core. Calls for different files may run at the same time. Errors   STATUS_NOT_FOUND,
+ * STATUS_EXISTS, STATUS_NO_SPACE, STATUS_TRUNCATED (read past the end), STATUS_IO; errno is left as
+ * the failing call set it. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,6 +31,12 @@ enum files_access {
 typedef void files_on_partition(void *context, uint32_t partition);
 typedef void files_on_segment(void *context, uint64_t number, uint64_t size_bytes);
 
+/* Where new files of a partition are made: storage path number `index` of `count`. */
+struct files_place {
+    size_t index;
+    size_t count;
+};
+
 struct files_ops {
     enum status (*list_partitions)(void *self, files_on_partition *visit, void *context);
     enum status (*list_segments)(void *self, uint32_t partition, files_on_segment *visit,
@@ -42,6 +50,8 @@ struct files_ops {
     void (*close)(void *self, int file);
     enum status (*space)(void *self, uint32_t partition, uint64_t *out_free_bytes);
     uint64_t (*begin)(void *self, int file); /* NULL: 0 for every file */
+    /* `change`: the next path first. NULL: there is one place. */
+    struct files_place (*place)(void *self, uint32_t partition, bool change);
 };
 
 struct files {
@@ -114,6 +124,21 @@ static inline uint64_t files_begin(struct files files, int file)
     return files.ops->begin == NULL ? 0 : files.ops->begin(files.self, file);
 }
 
+/* Called by who makes the partition's files, like files_create. */
+static inline struct files_place files_place(struct files files, uint32_t partition)
+{
+    const struct files_place only = {0, 1};
+    return files.ops->place == NULL ? only : files.ops->place(files.self, partition, false);
+}
+
+/* New files of the partition are made on the next storage path from now on, behind the last on the
+ * first again. Answers that place. */
+static inline struct files_place files_change_place(struct files files, uint32_t partition)
+{
+    const struct files_place only = {0, 1};
+    return files.ops->place == NULL ? only : files.ops->place(files.self, partition, true);
+}
+
 /* ------------------------------------------------------------------------------- the real one */
 
 struct posix_files; /* opaque */
@@ -121,6 +146,7 @@ struct posix_files; /* opaque */
 /* What opening a storage path met. */
 enum path_finding {
     PATH_REFUSED,          /* errno says why: missing, rights, a read or write error */
+    PATH_TAKES_NO_FILES,   /* errno: its disk failed; others take them, what it holds is served */
     PATH_WITHOUT_DIRECT,   /* its file system has no O_DIRECT */
     PATH_IN_USE,           /* a device that is mounted, or that another process has */
     PATH_NOT_INITIALISED,  /* a device that says nothing of Penstock, or no longer does */
@@ -148,7 +174,9 @@ struct posix_files_options {
 /* Directories are made when missing, their parents too. A device must have been initialised
  * (penstock storage init) and is refused when anybody else has it open for himself. Falls back to
  * buffered access nowhere: a file system without O_DIRECT is STATUS_UNSUPPORTED. `read_only` for
- * readers: then nothing is made, and a device need not be there, or initialised, yet. */
+ * readers: then nothing is made, and a device need not be there, or initialised, yet. A path whose
+ * disk failed (it is read-only, or answers EIO) is no reason not to start while another takes
+ * files. */
 MUST_CHECK enum status posix_files_open(const struct posix_files_options *options,
                                         struct posix_files **out);
 /* The same for those who need not be told what was found. */

@@ -72,6 +72,10 @@ void log_segment_open(struct log_segment *segment, const struct prepared_segment
     segment->commit_count = 0;
     segment->durable_count = 0;
     segment->has_records = false;
+    segment->late = false;
+    segment->reads_slots = 0;
+    segment->reads_begin = 0;
+    segment->reads_end = 0;
     segment->header = (struct log_block_write){.write = LOG_WRITE_WAITING};
     segment->trailer = (struct log_block_write){.write = LOG_WRITE_NONE};
     segment->index_count = 0;

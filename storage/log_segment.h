@@ -50,6 +50,10 @@ struct log_segment {
     uint8_t *header_block;
     uint8_t *trailer_block;
     uint32_t writes_out;  /* the disk has them: not reaped yet */
+    bool late;            /* failed, and some of these were given up */
+    uint32_t reads_slots; /* bit by slot: segments whose footer image these may still read */
+    uint64_t reads_begin; /* and the ring from here to reads_end; equal: nothing */
+    uint64_t reads_end;
     uint32_t queue_count; /* commits in the log's queue that stand in this segment */
     uint32_t lent_count;  /* commits in the queue whose bytes lie in the image */
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "storage/file_store.h"
 #include "storage/files.h"
 #include "wire/log_format.h"
+#include "wire/root_page.h"
 
 enum {
     NAME_ROOM_BYTES = 2 * LOG_NAME_BYTES, /* what is put behind a storage path, at most */
@@ -25,6 +27,9 @@ struct posix_files {
     struct file_store *stores; /* one a storage path */
     size_t count;
     bool read_only;
+    /* Where new files of a partition are made, one more than the path's number; 0: where it is
+     * found. Written by the thread that makes them; relaxed: others ask for space. */
+    _Atomic uint32_t made_on[ROOT_PARTITIONS_MAX];
     pthread_mutex_t lock; /* guards what follows; held for a look */
     struct open_file *open;
     size_t open_capacity;
@@ -46,9 +51,9 @@ static struct segment_name name_parse(const char *name)
     return out;
 }
 
-/* The storage path that holds a partition: where it was found first, or, when it is nowhere, where
- * a new one goes. */
-static size_t store_index_of(const struct posix_files *files, uint32_t partition)
+/* The storage path that holds a partition: where it is found first, or, when it is nowhere, where a
+ * new one goes. */
+static size_t partition_home(const struct posix_files *files, uint32_t partition)
 {
     for (size_t i = 0; i < files->count; i++) {
         const struct file_store store = files->stores[i];
@@ -57,9 +62,27 @@ static size_t store_index_of(const struct posix_files *files, uint32_t partition
     return partition % files->count;
 }
 
-static struct file_store store_of(const struct posix_files *files, uint32_t partition)
+/* The storage path that the partition's next new file is made on. */
+static size_t partition_makes_on(const struct posix_files *files, uint32_t partition)
 {
-    return files->stores[store_index_of(files, partition)];
+    const uint32_t chosen = atomic_load_explicit(&files->made_on[partition % ROOT_PARTITIONS_MAX],
+                                                 memory_order_relaxed);
+    return chosen > 0 ? chosen - 1 : partition_home(files, partition);
+}
+
+/* Below `count`: the first path that has the segment, or `count`. */
+static size_t segment_path(const struct posix_files *files, struct segment_name name, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !files->stores[i].ops->has_segment(files->stores[i].self, name)) { i++; }
+    return i;
+}
+
+/* Where the segment lies; when it is nowhere, a place where it is not. */
+static struct file_store segment_store(const struct posix_files *files, struct segment_name name)
+{
+    const size_t path = files->count > 1 ? segment_path(files, name, files->count) : 0;
+    return files->stores[path < files->count ? path : partition_home(files, name.partition)];
 }
 
 /* --------------------------------------------------------------------------------- open files */
@@ -117,16 +140,16 @@ static enum status open_hand_out(struct posix_files *files, struct file_store st
 
 struct partition_visit {
     const struct posix_files *files;
-    void *store;
+    size_t path_index;
     files_on_partition *visit;
     void *context;
 };
 
-/* A partition that two paths have is the first one's everywhere in this module. */
+/* Once, of several paths. */
 static void visit_partition(void *context, uint32_t partition)
 {
     const struct partition_visit *const walk = context;
-    if (store_of(walk->files, partition).self == walk->store) {
+    if (partition_home(walk->files, partition) == walk->path_index) {
         walk->visit(walk->context, partition);
     }
 }
@@ -137,7 +160,7 @@ static enum status posix_list_partitions(void *self, files_on_partition *visit, 
     enum status first_trouble = STATUS_OK;
     for (size_t i = 0; i < files->count; i++) {
         const struct file_store store = files->stores[i];
-        struct partition_visit walk = {files, store.self, visit, context};
+        struct partition_visit walk = {files, i, visit, context};
         const enum status status = store.ops->list_partitions(store.self, visit_partition, &walk);
         if (status == STATUS_NOT_FOUND) { continue; } /* a reader that came before the writer */
         if (first_trouble == STATUS_OK) { first_trouble = status; }
@@ -145,11 +168,39 @@ static enum status posix_list_partitions(void *self, files_on_partition *visit, 
     return first_trouble;
 }
 
+struct segment_visit {
+    const struct posix_files *files;
+    uint32_t partition;
+    size_t path_index;
+    files_on_segment *visit;
+    void *context;
+};
+
+/* A name that two paths have is the first one's everywhere in this module. */
+static void visit_segment(void *context, uint64_t number, uint64_t size_bytes)
+{
+    const struct segment_visit *const walk = context;
+    const struct segment_name name = {walk->partition, number};
+    if (segment_path(walk->files, name, walk->path_index) < walk->path_index) { return; }
+    walk->visit(walk->context, number, size_bytes);
+}
+
 static enum status posix_list_segments(void *self, uint32_t partition, files_on_segment *visit,
                                        void *context)
 {
-    const struct file_store store = store_of(self, partition);
-    return store.ops->list_segments(store.self, partition, visit, context);
+    const struct posix_files *const files = self;
+    bool found = false;
+    enum status first_trouble = STATUS_OK;
+    for (size_t i = 0; i < files->count; i++) {
+        const struct file_store store = files->stores[i];
+        struct segment_visit walk = {files, partition, i, visit, context};
+        const enum status status =
+            store.ops->list_segments(store.self, partition, visit_segment, &walk);
+        if (status == STATUS_NOT_FOUND) { continue; }
+        found = true;
+        if (first_trouble == STATUS_OK) { first_trouble = status; }
+    }
+    return found ? first_trouble : STATUS_NOT_FOUND;
 }
 
 static enum status posix_create(void *self, const char *name, uint64_t size_bytes, int *out_file)
@@ -160,7 +211,8 @@ static enum status posix_create(void *self, const char *name, uint64_t size_byte
 
     struct store_file file;
     const struct segment_name segment = name_parse(name);
-    const struct file_store store = store_of(files, segment.partition);
+    if (segment_path(files, segment, files->count) < files->count) { return STATUS_EXISTS; }
+    const struct file_store store = files->stores[partition_makes_on(files, segment.partition)];
     enum status status = store.ops->create(store.self, segment, size_bytes, &file);
     if (status != STATUS_OK) { return status; }
     status = open_hand_out(files, store, &file, out_file);
@@ -179,7 +231,7 @@ static enum status posix_open(void *self, const char *name, enum files_access ac
 
     struct store_file file;
     const struct segment_name segment = name_parse(name);
-    const struct file_store store = store_of(files, segment.partition);
+    const struct file_store store = segment_store(files, segment);
     const enum status status = store.ops->open(store.self, segment, access, &file);
     if (status != STATUS_OK) { return status; }
     *out_size_bytes = file.size_bytes;
@@ -204,7 +256,7 @@ static enum status posix_remove(void *self, const char *name)
     const struct posix_files *const files = self;
     assert(!files->read_only);
     const struct segment_name segment = name_parse(name);
-    const struct file_store store = store_of(files, segment.partition);
+    const struct file_store store = segment_store(files, segment);
     return store.ops->remove(store.self, segment);
 }
 
@@ -220,8 +272,21 @@ static void posix_close(void *self, int file)
 
 static enum status posix_space(void *self, uint32_t partition, uint64_t *out_free_bytes)
 {
-    const struct file_store store = store_of(self, partition);
+    const struct posix_files *const files = self;
+    const struct file_store store = files->stores[partition_makes_on(files, partition)];
     return store.ops->space(store.self, out_free_bytes);
+}
+
+static struct files_place posix_place(void *self, uint32_t partition, bool change)
+{
+    struct posix_files *const files = self;
+    struct files_place place = {partition_makes_on(files, partition), files->count};
+    if (change) {
+        place.index = (place.index + 1) % place.count;
+        atomic_store_explicit(&files->made_on[partition % ROOT_PARTITIONS_MAX],
+                              (uint32_t)place.index + 1, memory_order_relaxed);
+    }
+    return place;
 }
 
 static uint64_t posix_begin(void *self, int file) { return open_find(self, file).file.begin; }
@@ -237,6 +302,7 @@ static const struct files_ops posix_ops = {
     .close = posix_close,
     .space = posix_space,
     .begin = posix_begin,
+    .place = posix_place,
 };
 
 /* --------------------------------------------------------------------------------- life cycle */
@@ -249,17 +315,39 @@ bool posix_path_is_device(const char *path)
     return strncmp(path, "/dev/", 5) == 0;
 }
 
+/* A disk that failed is read-only, or refuses what is asked: what it holds may still be read. Any
+ * other refusal is a mistake of whoever set the path up. */
+static bool is_failed_disk(int why) { return why == EROFS || why == EIO; }
+
+static enum status open_store(const struct posix_files_options *options, const char *path,
+                              struct file_store *out)
+{
+    return posix_path_is_device(path) ? device_store_create(options, path, out)
+                                      : directory_store_create(options, path, out);
+}
+
+/* STATUS_OK when at least one path takes files. */
 static enum status open_stores(struct posix_files *files, const struct posix_files_options *options)
 {
+    struct posix_files_options reading = *options;
+    reading.read_only = true;
+    size_t good_count = 0;
+    enum status failed = STATUS_OK;
     for (; files->count < options->count; files->count++) {
         const char *const path = options->paths[files->count];
         struct file_store *const store = &files->stores[files->count];
-        const enum status status = posix_path_is_device(path)
-                                       ? device_store_create(options, path, store)
-                                       : directory_store_create(options, path, store);
+        enum status status = open_store(options, path, store);
+        good_count += status == STATUS_OK;
+        if (status == STATUS_IO && is_failed_disk(errno)) {
+            failed = status;
+            if (options->found != NULL) {
+                options->found(options->context, path, PATH_TAKES_NO_FILES, 0);
+            }
+            status = open_store(&reading, path, store);
+        }
         if (status != STATUS_OK) { return status; }
     }
-    return STATUS_OK;
+    return good_count > 0 ? STATUS_OK : failed;
 }
 
 enum status posix_files_open(const struct posix_files_options *options, struct posix_files **out)
@@ -309,7 +397,7 @@ void posix_files_destroy(struct posix_files *files)
 
 size_t posix_files_path_of(const struct posix_files *files, uint32_t partition)
 {
-    return store_index_of(files, partition);
+    return partition_home(files, partition);
 }
 
 struct files posix_files_port(struct posix_files *files)

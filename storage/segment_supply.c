@@ -15,6 +15,12 @@
 #include "base/random.h"
 #include "wire/log_format.h"
 
+/* A sealed segment's live index that waits for its removal. */
+struct supply_expiry {
+    uint64_t number;
+    uint64_t due_ns;
+};
+
 /* One log's two hand-over places. `ready` and `returned` are each written by both sides, in turn:
  * the release that hands a segment over pairs with the other side's acquire. */
 struct supply_log {
@@ -28,21 +34,19 @@ struct supply_log {
     struct prepared_segment prepared;
     _Atomic bool returned; /* true: `given_back` is the helper's to clean up */
     struct prepared_segment given_back;
-};
+    /* Counts segment_supply_move; relaxed: what the worker takes tells how many it knew of. */
+    _Atomic uint64_t moves_wanted;
+    uint64_t moves;
 
-/* A sealed segment's live index that waits for its removal. */
-struct supply_expiry {
-    uint32_t partition;
-    uint64_t number;
-    uint64_t due_ns;
+    struct supply_expiry *expiries;
+    size_t expiry_count;
+    size_t expiry_capacity;
 };
 
 struct segment_supply {
     struct segment_supply_options options;
+    size_t place_count;
     struct supply_log *logs;
-    struct supply_expiry *expiries;
-    size_t expiry_count;
-    size_t expiry_capacity;
     bool seeded;
     struct random random;
 };
@@ -147,6 +151,8 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
         return status;
     }
     segment.index = (struct live_index_header *)index.at;
+    segment.place = (uint32_t)files_place(supply->options.files, log->partition).index;
+    segment.moves = log->moves;
     live_index_init(segment.index, supply->options.index_entries);
 
     log->prepared = segment;
@@ -155,17 +161,38 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     return STATUS_OK;
 }
 
+/* Behind the numbers that are taken. */
+static enum status supply_prepare_here(struct segment_supply *supply, struct supply_log *log)
+{
+    enum { TAKEN_NUMBERS_MAX = 64 }; /* a turn; the next one goes on behind them */
+    enum status status = STATUS_EXISTS;
+    for (int i = 0; status == STATUS_EXISTS && i < TAKEN_NUMBERS_MAX; i++) {
+        status = supply_prepare(supply, log);
+    }
+    return status;
+}
+
+static bool is_trouble(enum status status)
+{
+    return status != STATUS_OK && status != STATUS_EXISTS;
+}
+
 static bool supply_prepare_due(struct segment_supply *supply, struct supply_log *log,
                                uint64_t now_ns)
 {
     if (!log->added) { return false; }
     if (atomic_load_explicit(&log->ready, memory_order_acquire)) { return false; }
-    if (now_ns < log->retry_at_ns) { return false; }
+    const uint64_t moves = atomic_load_explicit(&log->moves_wanted, memory_order_relaxed);
+    if (now_ns < log->retry_at_ns && moves == log->moves) { return false; }
 
-    enum { TAKEN_NUMBERS_MAX = 64 }; /* a turn; the next one goes on behind them */
-    enum status status = STATUS_EXISTS;
-    for (int i = 0; status == STATUS_EXISTS && i < TAKEN_NUMBERS_MAX; i++) {
-        status = supply_prepare(supply, log);
+    for (; log->moves < moves; log->moves++) {
+        (void)files_change_place(supply->options.files, log->partition);
+    }
+    enum status status = supply_prepare_here(supply, log);
+    /* A path that refuses to make a segment is left for the next one at once. */
+    for (size_t tried = 1; tried < supply->place_count && is_trouble(status); tried++) {
+        (void)files_change_place(supply->options.files, log->partition);
+        status = supply_prepare_here(supply, log);
     }
     atomic_store_explicit(&log->trouble, (uint32_t)status, memory_order_relaxed);
     log->retry_at_ns = status == STATUS_OK ? 0 : now_ns + NS_PER_S;
@@ -174,18 +201,17 @@ static bool supply_prepare_due(struct segment_supply *supply, struct supply_log 
 
 /* ----------------------------------------------------------------------------------- cleaning */
 
-static void supply_expire_later(struct segment_supply *supply, uint32_t partition, uint64_t number,
-                                uint64_t due_ns)
+static void supply_expire_later(struct supply_log *log, uint64_t number, uint64_t due_ns)
 {
-    if (supply->expiry_count == supply->expiry_capacity) {
-        const size_t capacity = supply->expiry_capacity == 0 ? 64 : supply->expiry_capacity * 2;
+    if (log->expiry_count == log->expiry_capacity) {
+        const size_t capacity = log->expiry_capacity == 0 ? 64 : log->expiry_capacity * 2;
         struct supply_expiry *const grown =
-            realloc(supply->expiries, capacity * sizeof *supply->expiries);
+            realloc(log->expiries, capacity * sizeof *log->expiries);
         if (grown == NULL) { return; } /* the index stays until the next start sweeps it */
-        supply->expiries = grown;
-        supply->expiry_capacity = capacity;
+        log->expiries = grown;
+        log->expiry_capacity = capacity;
     }
-    supply->expiries[supply->expiry_count++] = (struct supply_expiry){partition, number, due_ns};
+    log->expiries[log->expiry_count++] = (struct supply_expiry){number, due_ns};
 }
 
 static bool supply_clean_returned(struct segment_supply *supply, struct supply_log *log,
@@ -200,41 +226,60 @@ static bool supply_clean_returned(struct segment_supply *supply, struct supply_l
     if (segment.spent_for_nothing) {
         supply_remove_segment(supply, log->partition, segment.number);
     } else if (state == LIVE_INDEX_SEALED) {
-        supply_expire_later(supply, log->partition, segment.number,
-                            now_ns + supply->options.grace_ns);
+        supply_expire_later(log, segment.number, now_ns + supply->options.grace_ns);
     }
     return true;
 }
 
-static bool supply_expire_due(struct segment_supply *supply, uint64_t now_ns)
+static bool supply_expire_due(const struct segment_supply *supply, struct supply_log *log,
+                              uint64_t now_ns)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < supply->expiry_count; i++) {
-        const struct supply_expiry expiry = supply->expiries[i];
+    for (size_t i = 0; i < log->expiry_count; i++) {
+        const struct supply_expiry expiry = log->expiries[i];
         if (expiry.due_ns > now_ns) {
-            supply->expiries[kept++] = expiry;
+            log->expiries[kept++] = expiry;
         } else {
-            supply_remove_index(supply, expiry.partition, expiry.number);
+            supply_remove_index(supply, log->partition, expiry.number);
         }
     }
-    const bool removed = kept < supply->expiry_count;
-    supply->expiry_count = kept;
+    const bool removed = kept < log->expiry_count;
+    log->expiry_count = kept;
     return removed;
+}
+
+bool segment_supply_work_log(struct segment_supply *supply, size_t index, uint64_t now_ns)
+{
+    assert(index < supply->options.log_count);
+    struct supply_log *const log = &supply->logs[index];
+    bool worked = supply_clean_returned(supply, log, now_ns);
+    worked |= supply_prepare_due(supply, log, now_ns);
+    worked |= supply_expire_due(supply, log, now_ns);
+    return worked;
 }
 
 bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns)
 {
     bool worked = false;
     for (size_t i = 0; i < supply->options.log_count; i++) {
-        worked |= supply_clean_returned(supply, &supply->logs[i], now_ns);
-        worked |= supply_prepare_due(supply, &supply->logs[i], now_ns);
+        worked |= segment_supply_work_log(supply, i, now_ns);
     }
-    worked |= supply_expire_due(supply, now_ns);
     return worked;
 }
 
 /* ----------------------------------------------------------------------------- the worker's side
  */
+
+/* What was prepared on the path that is not wanted any more goes back unused. */
+COLD static void supply_decline(struct segment_supply *supply, size_t index)
+{
+    struct supply_log *const log = &supply->logs[index];
+    log->prepared.spent_for_nothing = true;
+    if (segment_supply_give_back(supply, index, &log->prepared) != STATUS_OK) {
+        return; /* at the next try */
+    }
+    atomic_store_explicit(&log->ready, false, memory_order_release);
+}
 
 enum status segment_supply_take(struct segment_supply *supply, size_t index,
                                 struct prepared_segment *out)
@@ -242,6 +287,10 @@ enum status segment_supply_take(struct segment_supply *supply, size_t index,
     assert(index < supply->options.log_count);
     struct supply_log *const log = &supply->logs[index];
     if (!atomic_load_explicit(&log->ready, memory_order_acquire)) { return STATUS_BUSY; }
+    if (log->prepared.moves < atomic_load_explicit(&log->moves_wanted, memory_order_relaxed)) {
+        supply_decline(supply, index);
+        return STATUS_BUSY;
+    }
     *out = log->prepared;
     atomic_store_explicit(&log->ready, false, memory_order_release);
     return STATUS_OK;
@@ -274,6 +323,7 @@ enum status segment_supply_create(const struct segment_supply_options *options,
     struct segment_supply *const supply = calloc(1, sizeof *supply);
     if (supply == NULL) { return STATUS_NO_MEMORY; }
     supply->options = *options;
+    supply->place_count = files_place(options->files, 0).count;
     supply->logs = calloc(options->log_count, sizeof *supply->logs);
     if (supply->logs == NULL) {
         free(supply);
@@ -289,12 +339,12 @@ void segment_supply_destroy(struct segment_supply *supply)
     for (size_t i = 0; i < supply->options.log_count; i++) {
         struct supply_log *const log = &supply->logs[i];
         (void)supply_clean_returned(supply, log, 0);
+        (void)supply_expire_due(supply, log, UINT64_MAX);
+        free(log->expiries);
         if (!atomic_load_explicit(&log->ready, memory_order_acquire)) { continue; }
         supply_close(supply, &log->prepared);
         supply_remove_segment(supply, log->partition, log->prepared.number);
     }
-    (void)supply_expire_due(supply, UINT64_MAX);
-    free(supply->expiries);
     free(supply->logs);
     free(supply);
 }
@@ -313,6 +363,17 @@ void segment_supply_seed(struct segment_supply *supply, uint64_t seed)
 {
     supply->seeded = true;
     supply->random = random_seed(seed);
+}
+
+void segment_supply_move(struct segment_supply *supply, size_t index)
+{
+    assert(index < supply->options.log_count);
+    atomic_fetch_add_explicit(&supply->logs[index].moves_wanted, 1, memory_order_relaxed);
+}
+
+size_t segment_supply_place_count(const struct segment_supply *supply)
+{
+    return supply->place_count;
 }
 
 uint64_t segment_supply_segment_bytes(const struct segment_supply *supply)

@@ -4,10 +4,11 @@
  *          with its live index in the runtime directory. Cleans up behind it too: closes files and
  *          removes live indexes of sealed segments after a grace time.
  * Owns     Prepared segments until taken; returned ones from then on.
- * Threads  take and give_back are the worker's: never wait. work is one helper thread's (or a
- *          test's): it blocks. One slot a log, handed over by an atomic each way.
- * Errors   A segment that cannot be made (no space) is tried again every second; the worker sees
- *          STATUS_BUSY, the notes say why. */
+ * Threads  take, move and give_back are the worker's: never wait. work is one helper thread's of
+ *          each log (or a test's): it blocks, and a disk that hangs holds up no other log. One slot
+ *          a log, handed over by an atomic each way.
+ * Errors   A segment that cannot be made (no space) on any storage path is tried again every
+ *          second; the worker sees STATUS_BUSY, and segment_supply_trouble says why. */
 #pragma once
 
 #include <stdbool.h>
@@ -30,6 +31,8 @@ struct prepared_segment {
     struct log_id nonce;             /* random, made here: no entropy is drawn on a polling core */
     struct live_index_header *index; /* mapped writable; NULL nowhere */
     size_t index_size_bytes;
+    uint32_t place; /* number of its storage path */
+    uint64_t moves; /* segment_supply_move's that it knew of */
     /* Set by who gives it back: no commit in it is durable and none ever will be. Then the file and
      * its live index go as well (a gap in the numbers is no gap in the chain). */
     bool spent_for_nothing;
@@ -59,7 +62,10 @@ void segment_supply_destroy(struct segment_supply *supply);
 void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_t partition,
                             uint64_t next_number);
 
-/* One round: prepares whatever is missing, cleans up what is due. Answers whether it did anything.
+/* One round for one log: prepares whatever is missing, cleans up what is due. Answers whether it
+ * did anything. Rounds of different logs may run at the same time. */
+bool segment_supply_work_log(struct segment_supply *supply, size_t index, uint64_t now_ns);
+/* One round for each log.
  * Entropy comes from getrandom(2); tests pass a seed by segment_supply_seed. */
 bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns);
 void segment_supply_seed(struct segment_supply *supply, uint64_t seed);
@@ -71,6 +77,13 @@ MUST_CHECK enum status segment_supply_take(struct segment_supply *supply, size_t
  * earlier one; try at the next turn. */
 MUST_CHECK enum status segment_supply_give_back(struct segment_supply *supply, size_t index,
                                                 const struct prepared_segment *segment);
+
+/* The worker's: segments of the storage path that the last ones came from are not wanted any more;
+ * what is prepared there goes back, and the next is made on the next path. */
+void segment_supply_move(struct segment_supply *supply, size_t index);
+
+/* Storage paths that segments may be made on; constant. Any thread. */
+size_t segment_supply_place_count(const struct segment_supply *supply);
 
 /* What every prepared segment has; constant. Any thread. */
 uint64_t segment_supply_segment_bytes(const struct segment_supply *supply);

@@ -120,7 +120,7 @@ static void print_partition(size_t index, const struct runtime_partition *now,
            human_count(pace.records_stored, text[1]), human_bytes(pace.stored_bytes, text[2]),
            human_count(pace.commits, text[3]), latency_text(latency, 0.5, text[4]),
            latency_text(latency, 0.99, text[5]), latency_text(latency, 0.999, text[6]),
-           runtime_log_state_text(now->log_state));
+           root_log_state_text(now->log_state));
     if (now->log_state == ROOT_LOG_CLOSED) { printf(" (%s)", status_text(now->why)); }
     printf("\n");
 }
@@ -147,7 +147,7 @@ static void print_partitions(const struct runtime_sample *now, const struct runt
             print_partition(i, &now->partitions[i], earlier, seconds);
         } else {
             printf("  %4zu  no stats page; log %s\n", i,
-                   runtime_log_state_text(now->partitions[i].log_state));
+                   root_log_state_text(now->partitions[i].log_state));
         }
     }
 }
@@ -265,7 +265,7 @@ static json_t *json_partition(size_t index, const struct runtime_partition *part
 {
     json_t *const out =
         json_pack("{s:I, s:s, s:s, s:I}", "partition", (json_int_t)index, "log",
-                  runtime_log_state_text(partition->log_state), "why", status_text(partition->why),
+                  root_log_state_text(partition->log_state), "why", status_text(partition->why),
                   "durable_commit", (json_int_t)partition->durable_number);
     if (!partition->has_stats) { return out; }
 

@@ -168,17 +168,6 @@ const char *runtime_sample_state_text(const struct runtime_sample *sample)
     return root_state_text(sample->state);
 }
 
-const char *runtime_log_state_text(enum root_log_state state)
-{
-    switch (state) {
-    case ROOT_LOG_ABSENT: return "absent";
-    case ROOT_LOG_OPEN: return "open";
-    case ROOT_LOG_CLOSED: return "closed";
-    case ROOT_LOG_ORPHAN: return "orphan";
-    }
-    return "unknown";
-}
-
 /* ---- where it is ------------------------------------------------------------------------------
  */
 

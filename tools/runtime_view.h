@@ -63,9 +63,6 @@ bool runtime_sample_is_running(const struct runtime_sample *sample);
 /* "running", "recovering", ..., or "not running" */
 const char *runtime_sample_state_text(const struct runtime_sample *sample);
 
-/* "open", "closed", "orphan", "absent" */
-const char *runtime_log_state_text(enum root_log_state state);
-
 /* The runtime directory that `-c FILE` or `--runtime DIR` mean (either may be NULL); to be freed.
  * NULL: said on stderr, and *out_code is what to exit with. */
 char *runtime_directory_find(const char *config_path, const char *directory, int *out_code);

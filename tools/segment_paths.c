@@ -146,7 +146,7 @@ static enum status path_push(struct segment_paths *paths, const char *path)
     if (copy == NULL) { return STATUS_NO_MEMORY; }
     const char *const slash = strrchr(copy, '/');
     const size_t directory_bytes = slash != NULL ? (size_t)(slash - copy) : 0;
-    paths->at[paths->count++] = (struct segment_path){copy, directory_bytes};
+    paths->at[paths->count++] = (struct segment_path){copy, directory_bytes, {{0}}};
     return STATUS_OK;
 }
 
@@ -259,16 +259,83 @@ enum status segment_paths_add(struct segment_paths *paths, const char *path)
     return status == STATUS_INVALID ? path_push(paths, path) : status;
 }
 
+static bool is_known(const struct log_id *log_id)
+{
+    static const struct log_id unknown = {{0}};
+    return !log_id_equal(*log_id, unknown);
+}
+
+static bool same_directory(const struct segment_path *left, const struct segment_path *right)
+{
+    return left->directory_bytes == right->directory_bytes &&
+           memcmp(left->path, right->path, left->directory_bytes) == 0;
+}
+
 static int by_path(const void *left, const void *right)
 {
     return strcmp(((const struct segment_path *)left)->path,
                   ((const struct segment_path *)right)->path);
 }
 
+/* The partition's directory and the number: "part-0003/0000000000000017.segment". */
+static const char *name_of(const struct segment_path *path)
+{
+    const char *at = path->path + path->directory_bytes;
+    while (at > path->path && at[-1] != '/') { at--; }
+    return at;
+}
+
+/* Numbers are sixteen digits: the order of names is that of numbers. */
+static int by_log(const void *left, const void *right)
+{
+    const struct segment_path *const a = left;
+    const struct segment_path *const b = right;
+    const size_t a_bytes = strcspn(name_of(a), "/");
+    const size_t b_bytes = strcspn(name_of(b), "/");
+    const int partition = a_bytes == b_bytes ? memcmp(name_of(a), name_of(b), a_bytes)
+                                             : strcmp(name_of(a), name_of(b));
+    if (partition != 0) { return partition; }
+    const int log = memcmp(a->log_id.bytes, b->log_id.bytes, sizeof a->log_id.bytes);
+    if (log != 0) { return log; }
+    const int name = is_known(&a->log_id) ? strcmp(name_of(a), name_of(b)) : 0;
+    return name != 0 ? name : by_path(left, right);
+}
+
+/* By their headers; one that has none that holds goes with its directory. */
+static void learn_logs(struct segment_paths *paths)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        struct segment_header header;
+        if (segment_paths_header(paths->at[i].path, &header) == STATUS_OK) {
+            paths->at[i].log_id = header.log_id;
+        }
+    }
+    for (size_t i = 0; i < paths->count; i++) {
+        for (size_t k = 0; k < paths->count && !is_known(&paths->at[i].log_id); k++) {
+            if (!same_directory(&paths->at[i], &paths->at[k])) { continue; }
+            paths->at[i].log_id = paths->at[k].log_id;
+        }
+    }
+}
+
+static bool has_copies(const struct segment_paths *paths)
+{
+    for (size_t i = 1; i < paths->count; i++) {
+        const struct segment_path *const before = &paths->at[i - 1];
+        if (!segment_paths_same_log(before, &paths->at[i])) { continue; }
+        if (strcmp(name_of(before), name_of(&paths->at[i])) == 0) { return true; }
+    }
+    return false;
+}
+
 void segment_paths_sort(struct segment_paths *paths)
 {
-    /* Numbers are sixteen digits: the order of names is that of numbers. */
-    if (paths->count > 1) { qsort(paths->at, paths->count, sizeof *paths->at, by_path); }
+    if (paths->count == 0) { return; }
+    learn_logs(paths);
+    qsort(paths->at, paths->count, sizeof *paths->at, by_log);
+    if (!has_copies(paths)) { return; }
+    for (size_t i = 0; i < paths->count; i++) { paths->at[i].log_id = (struct log_id){{0}}; }
+    qsort(paths->at, paths->count, sizeof *paths->at, by_path);
 }
 
 /* --------------------------------------------------------------------------- how they follow */
@@ -291,8 +358,8 @@ enum status segment_paths_header(struct segment_paths *paths, const char *path,
 
 bool segment_paths_same_log(const struct segment_path *left, const struct segment_path *right)
 {
-    return left->directory_bytes == right->directory_bytes &&
-           memcmp(left->path, right->path, left->directory_bytes) == 0;
+    if (!is_known(&left->log_id)) { return same_directory(left, right); }
+    return log_id_equal(left->log_id, right->log_id);
 }
 
 uint64_t segment_paths_last_number(struct segment_paths *paths, size_t index)

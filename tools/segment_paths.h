@@ -20,7 +20,8 @@ BEGIN_C_DECLS
 
 struct segment_path {
     char *path;
-    size_t directory_bytes; /* of the path: segments of one log lie in one directory */
+    size_t directory_bytes; /* of the path */
+    struct log_id log_id;   /* once sorted; all zero: not known, its directory stands for it */
 };
 
 struct segment_device {
@@ -34,7 +35,7 @@ struct segment_device_file {
 };
 
 struct segment_paths {
-    struct segment_path *at; /* by directory, then number */
+    struct segment_path *at; /* once sorted: by log, then number */
     size_t count;
     size_t capacity;
     struct segment_device *devices;
@@ -45,6 +46,8 @@ struct segment_paths {
 /* Adds the segment, or all below a partition's directory or a storage path. errno says why not;
  * STATUS_NOT_FOUND with errno 0: a device that is not initialised. */
 MUST_CHECK enum status segment_paths_add(struct segment_paths *paths, const char *path);
+/* A log's segments may lie on several storage paths. Where two have one number (a log and its
+ * copy), each directory counts as a log of its own. */
 void segment_paths_sort(struct segment_paths *paths);
 void segment_paths_free(struct segment_paths *paths);
 

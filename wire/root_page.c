@@ -31,3 +31,14 @@ const char *root_state_text(enum root_state state)
     }
     return "unknown";
 }
+
+const char *root_log_state_text(enum root_log_state state)
+{
+    switch (state) {
+    case ROOT_LOG_ABSENT: return "absent";
+    case ROOT_LOG_OPEN: return "open";
+    case ROOT_LOG_CLOSED: return "closed";
+    case ROOT_LOG_ORPHAN: return "orphan";
+    }
+    return "unknown";
+}

@@ -83,5 +83,7 @@ void root_page_init(struct root_page *root);
 MUST_CHECK enum status root_page_check(const struct root_page *root, size_t size_bytes);
 
 const char *root_state_text(enum root_state state);
+/* "open", "closed", "orphan", "absent" */
+const char *root_log_state_text(enum root_log_state state);
 
 END_C_DECLS

@@ -134,7 +134,8 @@ BEGIN_C_DECLS
     X(recovery_records_lost, NOTE, "durable records in them, as far as commits around tell")       \
     X(recovery_tails_cut, NOTE, "ends of the log that the last start cut: maybe acknowledged")     \
     X(recovery_bytes_cut, NOTE, "bytes that were written there")                                   \
-    X(recovery_offsets_skipped, NOTE, "offsets of every topic that the last start skipped")
+    X(recovery_offsets_skipped, NOTE, "offsets of every topic that the last start skipped")        \
+    X(log_writes_late, NOTE, "segments given up because a write was out for 30 s")
 
 enum stats_group {
     STATS_GROUP_FRAMES,

@@ -7,6 +7,7 @@
 
 #include "tests/sim/sim_random.h"
 #include "wire/log_format.h"
+#include "wire/root_page.h"
 
 enum {
     SECTOR_BYTES = 512, /* what a device writes whole or not at all, at best */
@@ -25,6 +26,7 @@ struct sim_file {
     char name[LOG_NAME_BYTES];
     uint64_t size_bytes;
     uint8_t *data; /* durable */
+    size_t path;
     bool removed;
 };
 
@@ -39,7 +41,17 @@ struct sim_flight {
     uint64_t due_reap;
     uint64_t due_ns;
     enum status outcome;
+    bool shortened;
+    size_t short_bytes; /* of it, when shortened */
     bool swallowed;
+};
+
+/* The calls number first..first+count-1 of a kind fail. */
+struct sim_refusal {
+    uint64_t seen;
+    uint64_t first;
+    uint64_t count;
+    enum status why;
 };
 
 struct sim_disk {
@@ -66,7 +78,13 @@ struct sim_disk {
     uint64_t fail_count;
     enum status fail_why;
     uint64_t swallow_number;
+    uint64_t short_number;
+    size_t short_bytes;
     enum status create_refusal;
+    struct sim_refusal calls[SIM_DISK_CALL_COUNT];
+    size_t path_count;
+    enum status path_trouble[SIM_DISK_PATHS_MAX];
+    uint32_t made_on[ROOT_PARTITIONS_MAX]; /* one more than the path; 0: partition % path_count */
     struct {
         char name[LOG_NAME_BYTES];
         uint64_t position;
@@ -137,7 +155,7 @@ static void sim_tear(struct sim_disk *disk, struct sim_file *file, uint64_t posi
 
 /* ---------------------------------------------------------------------------------------- disk */
 
-static enum status sim_outcome(struct sim_disk *disk, uint64_t number)
+static enum status sim_outcome(struct sim_disk *disk, const struct sim_file *file, uint64_t number)
 {
     const bool io_error = sim_random_chance(&disk->trouble, disk->chances.io_error);
     const bool no_space = sim_random_chance(&disk->trouble, disk->chances.no_space);
@@ -145,6 +163,8 @@ static enum status sim_outcome(struct sim_disk *disk, uint64_t number)
         number - disk->fail_first < disk->fail_count) {
         return disk->fail_why;
     }
+    if (number == disk->short_number) { return STATUS_IO; }
+    if (disk->path_trouble[file->path] != STATUS_OK) { return disk->path_trouble[file->path]; }
     return io_error ? STATUS_IO : no_space ? STATUS_NO_SPACE : STATUS_OK;
 }
 
@@ -187,7 +207,7 @@ static enum status sim_submit(void *self, const struct disk_write *write)
     /* One draw a statement: initialisers run in any order the compiler likes. */
     const uint64_t late_reaps = sim_random(disk) % ((uint64_t)disk->options.delay_reaps_max + 1);
     const uint64_t due_ns = sim_due_ns(disk);
-    const enum status outcome = sim_outcome(disk, number);
+    const enum status outcome = sim_outcome(disk, file, number);
     const bool swallowed = sim_random_chance(&disk->trouble, disk->chances.swallowed);
     uint8_t *const copy = malloc(write->bytes.len_bytes);
     assert(copy != NULL);
@@ -204,6 +224,8 @@ static enum status sim_submit(void *self, const struct disk_write *write)
         .due_reap = queue->reap_count + 1 + late_reaps,
         .due_ns = due_ns,
         .outcome = outcome,
+        .shortened = number == disk->short_number,
+        .short_bytes = disk->short_bytes,
         .swallowed = swallowed || number == disk->swallow_number,
     };
     return STATUS_OK;
@@ -225,6 +247,10 @@ static struct disk_completion sim_complete(struct sim_disk *disk, size_t index)
 
     if (flight->outcome == STATUS_OK) {
         memcpy(flight->file->data + flight->position, flight->copy, flight->source.len_bytes);
+    } else if (flight->shortened) {
+        const size_t most = flight->source.len_bytes - 1;
+        const size_t kept = flight->short_bytes < most ? flight->short_bytes : most;
+        memcpy(flight->file->data + flight->position, flight->copy, kept);
     } else {
         sim_wreck(disk, flight->file, flight->position, flight->copy, flight->source.len_bytes);
     }
@@ -331,9 +357,22 @@ static bool sim_is_first_of_partition(const struct sim_disk *disk, size_t index)
     return true;
 }
 
+/* STATUS_OK, or what this call of the kind is to answer instead of being done. */
+static enum status sim_refused(struct sim_disk *disk, enum sim_disk_call call)
+{
+    struct sim_refusal *const refusal = &disk->calls[call];
+    const uint64_t number = ++refusal->seen;
+    if (refusal->count == 0 || number < refusal->first) { return STATUS_OK; }
+    if (number - refusal->first >= refusal->count) { return STATUS_OK; }
+    errno = refusal->why == STATUS_NO_SPACE ? ENOSPC : EIO;
+    return refusal->why;
+}
+
 static enum status sim_list_partitions(void *self, files_on_partition *visit, void *context)
 {
-    const struct sim_disk *const disk = self;
+    struct sim_disk *const disk = self;
+    const enum status refused = sim_refused(disk, SIM_DISK_LIST);
+    if (refused != STATUS_OK) { return refused; }
     for (size_t i = 0; i < disk->file_count; i++) {
         if (sim_is_first_of_partition(disk, i)) {
             visit(context, sim_partition_of(disk->files[i]));
@@ -345,7 +384,9 @@ static enum status sim_list_partitions(void *self, files_on_partition *visit, vo
 static enum status sim_list_segments(void *self, uint32_t partition, files_on_segment *visit,
                                      void *context)
 {
-    const struct sim_disk *const disk = self;
+    struct sim_disk *const disk = self;
+    const enum status refused = sim_refused(disk, SIM_DISK_LIST);
+    if (refused != STATUS_OK) { return refused; }
     enum status status = STATUS_NOT_FOUND;
     for (size_t i = 0; i < disk->file_count; i++) {
         const struct sim_file *const file = disk->files[i];
@@ -378,12 +419,38 @@ static enum status sim_space(void *self, uint32_t partition, uint64_t *out_free_
     return STATUS_OK;
 }
 
+static uint32_t sim_name_partition(const char *name)
+{
+    struct sim_file file = {0};
+    assert(strlen(name) < LOG_NAME_BYTES);
+    strcpy(file.name, name);
+    return sim_partition_of(&file);
+}
+
+static struct files_place sim_place(void *self, uint32_t partition, bool change)
+{
+    struct sim_disk *const disk = self;
+    assert(partition < ROOT_PARTITIONS_MAX);
+    const uint32_t chosen = disk->made_on[partition];
+    struct files_place place = {chosen > 0 ? chosen - 1 : partition % disk->path_count,
+                                disk->path_count};
+    if (change) {
+        place.index = (place.index + 1) % place.count;
+        disk->made_on[partition] = (uint32_t)place.index + 1;
+    }
+    return place;
+}
+
 static enum status sim_create(void *self, const char *name, uint64_t size_bytes, int *out_file)
 {
     struct sim_disk *const disk = self;
     assert(size_bytes % DISK_BLOCK_BYTES == 0);
     if (disk->power_off) { return STATUS_IO; }
+    const enum status refused = sim_refused(disk, SIM_DISK_CREATE);
+    if (refused != STATUS_OK) { return refused; }
     if (disk->create_refusal != STATUS_OK) { return disk->create_refusal; }
+    const size_t path = sim_place(disk, sim_name_partition(name), false).index;
+    if (disk->path_trouble[path] != STATUS_OK) { return disk->path_trouble[path]; }
     if (sim_find(disk, name) != NULL) { return STATUS_EXISTS; }
     uint64_t free_bytes = 0;
     (void)sim_space(disk, 0, &free_bytes);
@@ -392,6 +459,7 @@ static enum status sim_create(void *self, const char *name, uint64_t size_bytes,
     const bool powered = sim_has_power(disk);
     if (!powered && sim_random(disk) % 2 == 0) { return STATUS_IO; } /* nothing is left of it */
     struct sim_file *const file = sim_file_add(disk, name, size_bytes);
+    file->path = path;
     if (!powered) { return STATUS_IO; } /* there, but its maker never knew */
     *out_file = sim_handle_open(disk, file);
     return STATUS_OK;
@@ -403,6 +471,8 @@ static enum status sim_open(void *self, const char *name, enum files_access acce
     struct sim_disk *const disk = self;
     (void)access;
     if (disk->power_off) { return STATUS_IO; }
+    const enum status refused = sim_refused(disk, SIM_DISK_OPEN);
+    if (refused != STATUS_OK) { return refused; }
     struct sim_file *const file = sim_find(disk, name);
     if (file == NULL) { return STATUS_NOT_FOUND; }
     *out_file = sim_handle_open(disk, file);
@@ -428,6 +498,8 @@ static enum status sim_read(void *self, int handle, uint64_t position, uint8_t *
     const struct sim_file *const file = disk->handles[handle];
     assert(file != NULL);
     if (disk->power_off) { return STATUS_IO; }
+    const enum status refused = sim_refused(disk, SIM_DISK_READ);
+    if (refused != STATUS_OK) { return refused; }
     if (position > file->size_bytes) { return STATUS_TRUNCATED; }
     if (len_bytes > file->size_bytes - position) { return STATUS_TRUNCATED; }
     if (sim_range_is_bad(disk, file, position, len_bytes)) {
@@ -449,6 +521,12 @@ static enum status sim_write(void *self, int handle, uint64_t position, struct b
     assert(position <= file->size_bytes);
     assert(bytes.len_bytes <= file->size_bytes - position);
     if (disk->power_off) { return STATUS_IO; }
+    enum status refused = sim_refused(disk, SIM_DISK_WRITE);
+    if (refused == STATUS_OK) { refused = disk->path_trouble[file->path]; }
+    if (refused != STATUS_OK) {
+        sim_wreck(disk, file, position, bytes.at, bytes.len_bytes);
+        return refused;
+    }
     if (!sim_has_power(disk)) {
         sim_tear(disk, file, position, bytes);
         return STATUS_IO;
@@ -461,6 +539,8 @@ static enum status sim_remove(void *self, const char *name)
 {
     struct sim_disk *const disk = self;
     if (disk->power_off) { return STATUS_IO; }
+    const enum status refused = sim_refused(disk, SIM_DISK_REMOVE);
+    if (refused != STATUS_OK) { return refused; }
     struct sim_file *const file = sim_find(disk, name);
     if (file == NULL) { return STATUS_NOT_FOUND; }
     if (!sim_has_power(disk)) {
@@ -500,6 +580,7 @@ static const struct files_ops sim_files_ops = {
     .close = sim_close,
     .space = sim_space,
     .begin = sim_begin,
+    .place = sim_place,
 };
 
 /* ----------------------------------------------------------------------------------- life cycle */
@@ -510,6 +591,7 @@ struct sim_disk *sim_disk_create(const struct sim_disk_options *options)
     struct sim_disk *const disk = calloc(1, sizeof *disk);
     assert(disk != NULL);
     disk->options = *options;
+    disk->path_count = 1;
     disk->random.state = options->seed;
     disk->trouble.state = ~options->seed;
     for (size_t i = 0; i < SIM_DISK_QUEUES_MAX; i++) { disk->queues[i].disk = disk; }
@@ -568,6 +650,7 @@ struct sim_disk *sim_disk_after_cut(struct sim_disk *disk, uint64_t seed, sim_di
     options.seed = seed;
     struct sim_disk *const after = sim_disk_create(&options);
     after->now_ns = disk->now_ns;
+    after->path_count = disk->path_count;
     after->latency_ns_min = disk->latency_ns_min;
     after->latency_ns_max = disk->latency_ns_max;
     for (size_t i = 0; i < disk->file_count; i++) {
@@ -577,6 +660,7 @@ struct sim_disk *sim_disk_after_cut(struct sim_disk *disk, uint64_t seed, sim_di
             continue;
         }
         struct sim_file *const file = sim_file_add(after, old->name, old->size_bytes);
+        file->path = old->path;
         memcpy(file->data, old->data, old->size_bytes);
         for (size_t k = 0; k < disk->flight_count; k++) {
             const struct sim_flight *const flight = &disk->flights[k];
@@ -637,7 +721,10 @@ void sim_disk_calm(struct sim_disk *disk)
     disk->chances = (struct sim_disk_chances){0};
     disk->fail_count = 0;
     disk->swallow_number = 0;
+    disk->short_number = 0;
     disk->create_refusal = STATUS_OK;
+    for (size_t i = 0; i < SIM_DISK_CALL_COUNT; i++) { disk->calls[i].count = 0; }
+    for (size_t i = 0; i < SIM_DISK_PATHS_MAX; i++) { disk->path_trouble[i] = STATUS_OK; }
     disk->bad_range.name[0] = '\0';
     disk->held = false;
     disk->power_cut_armed = false;
@@ -676,6 +763,44 @@ void sim_disk_release(struct sim_disk *disk, enum status how)
         disk->flights[i].swallowed = false;
         disk->flights[i].outcome = how;
     }
+}
+
+void sim_disk_shorten_write(struct sim_disk *disk, uint64_t number, size_t len_bytes)
+{
+    disk->short_number = number;
+    disk->short_bytes = len_bytes;
+}
+
+uint64_t sim_disk_call_count(const struct sim_disk *disk, enum sim_disk_call call)
+{
+    return disk->calls[call].seen;
+}
+
+void sim_disk_fail_calls(struct sim_disk *disk, enum sim_disk_call call, uint64_t first,
+                         uint64_t count, enum status why)
+{
+    disk->calls[call].first = first;
+    disk->calls[call].count = count;
+    disk->calls[call].why = why;
+}
+
+void sim_disk_set_paths(struct sim_disk *disk, size_t count)
+{
+    assert(count > 0 && count <= SIM_DISK_PATHS_MAX);
+    assert(disk->file_count == 0);
+    disk->path_count = count;
+}
+
+void sim_disk_fail_path(struct sim_disk *disk, size_t path, enum status why)
+{
+    assert(path < disk->path_count);
+    disk->path_trouble[path] = why;
+}
+
+size_t sim_disk_path_of(const struct sim_disk *disk, const char *name)
+{
+    const struct sim_file *const file = sim_find(disk, name);
+    return file == NULL ? SIZE_MAX : file->path;
 }
 
 void sim_disk_refuse_creates(struct sim_disk *disk, enum status why) { disk->create_refusal = why; }

@@ -23,6 +23,7 @@ BEGIN_C_DECLS
 
 enum {
     SIM_DISK_QUEUES_MAX = 16,
+    SIM_DISK_PATHS_MAX = 4,
     /* Where byte 0 of every file lies for the disk port's writes (files_begin), as on a raw device:
      * who forgets to add it meets an assert. */
     SIM_DISK_FILE_BEGIN = 1 << 20,
@@ -92,6 +93,30 @@ uint64_t sim_disk_completed(const struct sim_disk *disk);
 /* A digest of every write, by place, length and outcome, in the order of completion: two runs of
  * one seed have the same. (Bytes are not in it: commits carry cycle counts.) */
 uint64_t sim_disk_digest(const struct sim_disk *disk);
+/* Write number `number` completes with STATUS_IO, and of its bytes exactly the first `len_bytes`
+ * are on the disk: a short write, as the port reports it. */
+void sim_disk_shorten_write(struct sim_disk *disk, uint64_t number, size_t len_bytes);
+/* Calls through files.h by kind, each counted from 1 over the disk's life. */
+enum sim_disk_call {
+    SIM_DISK_LIST,
+    SIM_DISK_CREATE,
+    SIM_DISK_OPEN,
+    SIM_DISK_READ,
+    SIM_DISK_WRITE,
+    SIM_DISK_REMOVE,
+    SIM_DISK_CALL_COUNT,
+};
+uint64_t sim_disk_call_count(const struct sim_disk *disk, enum sim_disk_call call);
+/* Calls number first..first+count-1 of the kind answer `why` and do nothing. One such range a kind;
+ * count 0 clears it, UINT64_MAX: for ever. */
+void sim_disk_fail_calls(struct sim_disk *disk, enum sim_disk_call call, uint64_t first,
+                         uint64_t count, enum status why);
+/* Several storage paths (files_place); at first one. Before the first file. */
+void sim_disk_set_paths(struct sim_disk *disk, size_t count);
+/* Whatever is written or made on the path is refused with `why` from now on, until STATUS_OK. */
+void sim_disk_fail_path(struct sim_disk *disk, size_t path, enum status why);
+/* The storage path that a file lies on; SIZE_MAX: no such file. */
+size_t sim_disk_path_of(const struct sim_disk *disk, const char *name);
 /* files_create answers this until it is STATUS_OK again. */
 void sim_disk_refuse_creates(struct sim_disk *disk, enum status why);
 /* files_read of any byte in [position, position+len_bytes) of the file is STATUS_IO. One range. */

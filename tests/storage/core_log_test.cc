@@ -535,27 +535,6 @@ TEST(CoreLog, StaysClosedThoughOlderCommitsBecomeDurable)
     EXPECT_EQ(rig.Notes()[NOTE_LOG_REOPENED], 0);
 }
 
-TEST(CoreLog, AWriteThatNeverComesBackFailsItsSegmentAndIsQuarantined)
-{
-    LogRig rig;
-    rig.Turns(5);
-    sim_disk_swallow_write(rig.disk, sim_disk_write_count(rig.disk) + 1);
-    rig.MustWrite();
-    rig.Turns(10);
-    rig.now.mono_ns += 30 * uint64_t{NS_PER_S};
-    rig.Turns(1500);
-
-    EXPECT_EQ(core_log_closed_why(rig.log), STATUS_IO);
-    EXPECT_EQ(core_log_durable_number(rig.log), 1U);
-    EXPECT_EQ(rig.Counter(STATS_commits_rewritten), 0U) << "the disk may still read the bytes";
-    sim_disk_release(rig.disk, STATUS_OK);
-    rig.Turns(1500);
-
-    EXPECT_EQ(core_log_closed_why(rig.log), STATUS_OK);
-    EXPECT_EQ(rig.Counter(STATS_commits_rewritten), 1U);
-    EXPECT_EQ(rig.Walk().Records(), rig.written);
-}
-
 TEST(CoreLog, ALostTrailerFailsTheSegmentButNothingIsWrittenAgain)
 {
     LogRig rig;

@@ -277,6 +277,7 @@ struct LogRigOptions {
     uint64_t ring_bytes = 128 * 1024;
     uint64_t idle_watermark_ns = 0;
     uint64_t segment_age_ns = 0;
+    size_t paths = 1;
     std::vector<std::string> topics = {"events", "payments"};
     bool on_real_disk = false; /* io_uring and O_DIRECT instead of sim_disk */
 };
@@ -291,6 +292,7 @@ class LogRig {
         const struct sim_disk_options disk_options = {options.seed, options.disk_depth,
                                                       options.delay_reaps_max, 0};
         disk = sim_disk_create(&disk_options);
+        sim_disk_set_paths(disk, options.paths);
         MakeMemory();
         if (options.on_real_disk) { MakeRealDisk(); }
         MakeSupply();
