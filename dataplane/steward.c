@@ -28,6 +28,8 @@ struct steward {
     atomic_bool stop;
     pthread_t retention_thread;
     bool retains;
+    pthread_t removal_thread;
+    bool removes;
     struct log_steward *logs;
     size_t log_count; /* whose threads run */
 };
@@ -64,10 +66,23 @@ static void *retention_main(void *argument)
     return NULL;
 }
 
+static void *removal_main(void *argument)
+{
+    struct steward *const steward = argument;
+    while (!atomic_load(&steward->stop)) {
+        if (!segment_supply_remove(steward->supply)) { pause_for(SUPPLY_PERIOD_NS); }
+    }
+    return NULL;
+}
+
 static int start_threads(struct steward *steward, size_t log_count)
 {
     int refused = pthread_create(&steward->retention_thread, NULL, retention_main, steward);
     steward->retains = refused == 0;
+    if (refused == 0) {
+        refused = pthread_create(&steward->removal_thread, NULL, removal_main, steward);
+        steward->removes = refused == 0;
+    }
     for (size_t i = 0; refused == 0 && i < log_count; i++) {
         struct log_steward *const log = &steward->logs[i];
         *log = (struct log_steward){.steward = steward, .index = i};
@@ -99,6 +114,7 @@ void steward_stop(struct steward *steward)
     if (steward == NULL) { return; }
     atomic_store(&steward->stop, true);
     for (size_t i = 0; i < steward->log_count; i++) { pthread_join(steward->logs[i].thread, NULL); }
+    if (steward->removes) { pthread_join(steward->removal_thread, NULL); }
     if (steward->retains) { pthread_join(steward->retention_thread, NULL); }
     free(steward->logs);
     free(steward);

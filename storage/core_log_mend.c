@@ -308,7 +308,13 @@ static void mend_starved(struct core_log *log)
 {
     const enum status trouble =
         segment_supply_trouble(log->options.supply, log->options.supply_index);
-    if (trouble != STATUS_OK && trouble != STATUS_EXISTS) { core_log_close(log, trouble); }
+    if (trouble != STATUS_OK && trouble != STATUS_EXISTS) {
+        core_log_close(log, trouble);
+    } else if (log->mend_starved_ns == 0) {
+        log->mend_starved_ns = log->now_ns;
+    } else if (!log->closed_now && log->now_ns - log->mend_starved_ns >= write_timeout_ns) {
+        core_log_close(log, STATUS_IO); /* who makes segments does not answer either */
+    }
 }
 
 void core_log_mend(struct core_log *log, struct instant now)
@@ -328,6 +334,7 @@ void core_log_mend(struct core_log *log, struct instant now)
         mend_starved(log);
         return;
     }
+    log->mend_starved_ns = 0;
     log_write_again(log);
     log->mending = false;
     if (empty) {

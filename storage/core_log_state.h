@@ -85,7 +85,8 @@ struct core_log {
     enum status closed_why;
     uint32_t failures_in_row; /* segments failed since a commit last became durable */
     uint64_t probe_at_ns;
-    uint8_t *mend_buffer; /* a segment's first commit, with its topics, when written again */
+    uint64_t mend_starved_ns; /* since when mending waits for a segment; 0: it does not */
+    uint8_t *mend_buffer;     /* a segment's first commit, with its topics, when written again */
     size_t mend_buffer_bytes;
     struct log_quarantine quarantine;
 };

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,12 @@
 struct supply_expiry {
     uint64_t number;
     uint64_t due_ns;
+};
+
+/* A segment that was spent for nothing: its file is to go. */
+struct supply_removal {
+    uint32_t partition;
+    uint64_t number;
 };
 
 /* One log's two hand-over places. `ready` and `returned` are each written by both sides, in turn:
@@ -47,6 +54,11 @@ struct segment_supply {
     struct segment_supply_options options;
     size_t place_count;
     struct supply_log *logs;
+    pthread_mutex_t mutex; /* guards what follows, up to the next blank line; no polling core's */
+    struct supply_removal *removals;
+    size_t removal_count;
+    size_t removal_capacity;
+
     bool seeded;
     struct random random;
 };
@@ -99,6 +111,36 @@ static void supply_remove_segment(const struct segment_supply *supply, uint32_t 
     const enum status ignored = files_remove(supply->options.files, name);
     (void)ignored;
     supply_remove_index(supply, partition, number);
+}
+
+/* By whoever calls segment_supply_remove: a disk that hangs must not hold up the next segment. */
+static void supply_remove_later(struct segment_supply *supply, uint32_t partition, uint64_t number)
+{
+    pthread_mutex_lock(&supply->mutex);
+    if (supply->removal_count == supply->removal_capacity) {
+        const size_t capacity = supply->removal_capacity == 0 ? 16 : supply->removal_capacity * 2;
+        struct supply_removal *const grown =
+            realloc(supply->removals, capacity * sizeof *supply->removals);
+        if (grown != NULL) { /* else it is a spare to recovery */
+            supply->removals = grown;
+            supply->removal_capacity = capacity;
+        }
+    }
+    if (supply->removal_count < supply->removal_capacity) {
+        supply->removals[supply->removal_count++] = (struct supply_removal){partition, number};
+    }
+    pthread_mutex_unlock(&supply->mutex);
+}
+
+bool segment_supply_remove(struct segment_supply *supply)
+{
+    struct supply_removal removal;
+    pthread_mutex_lock(&supply->mutex);
+    const bool due = supply->removal_count > 0;
+    if (due) { removal = supply->removals[--supply->removal_count]; }
+    pthread_mutex_unlock(&supply->mutex);
+    if (due) { supply_remove_segment(supply, removal.partition, removal.number); }
+    return due;
 }
 
 static void supply_close(const struct segment_supply *supply, struct prepared_segment *segment)
@@ -224,7 +266,7 @@ static bool supply_clean_returned(struct segment_supply *supply, struct supply_l
     const uint32_t state = atomic_load_explicit(&segment.index->state, memory_order_relaxed);
     supply_close(supply, &segment);
     if (segment.spent_for_nothing) {
-        supply_remove_segment(supply, log->partition, segment.number);
+        supply_remove_later(supply, log->partition, segment.number);
     } else if (state == LIVE_INDEX_SEALED) {
         supply_expire_later(log, segment.number, now_ns + supply->options.grace_ns);
     }
@@ -264,6 +306,7 @@ bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns)
     for (size_t i = 0; i < supply->options.log_count; i++) {
         worked |= segment_supply_work_log(supply, i, now_ns);
     }
+    while (segment_supply_remove(supply)) { worked = true; }
     return worked;
 }
 
@@ -323,6 +366,7 @@ enum status segment_supply_create(const struct segment_supply_options *options,
     struct segment_supply *const supply = calloc(1, sizeof *supply);
     if (supply == NULL) { return STATUS_NO_MEMORY; }
     supply->options = *options;
+    pthread_mutex_init(&supply->mutex, NULL);
     supply->place_count = files_place(options->files, 0).count;
     supply->logs = calloc(options->log_count, sizeof *supply->logs);
     if (supply->logs == NULL) {
@@ -345,6 +389,9 @@ void segment_supply_destroy(struct segment_supply *supply)
         supply_close(supply, &log->prepared);
         supply_remove_segment(supply, log->partition, log->prepared.number);
     }
+    while (segment_supply_remove(supply)) {}
+    pthread_mutex_destroy(&supply->mutex);
+    free(supply->removals);
     free(supply->logs);
     free(supply);
 }

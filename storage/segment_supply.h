@@ -5,8 +5,8 @@
  *          removes live indexes of sealed segments after a grace time.
  * Owns     Prepared segments until taken; returned ones from then on.
  * Threads  take, move and give_back are the worker's: never wait. work is one helper thread's of
- *          each log (or a test's): it blocks, and a disk that hangs holds up no other log. One slot
- *          a log, handed over by an atomic each way.
+ *          each log (or a test's), remove another's: they block, and a disk that hangs holds up no
+ *          other log. One slot a log, handed over by an atomic each way.
  * Errors   A segment that cannot be made (no space) on any storage path is tried again every
  *          second; the worker sees STATUS_BUSY, and segment_supply_trouble says why. */
 #pragma once
@@ -65,7 +65,10 @@ void segment_supply_add_log(struct segment_supply *supply, size_t index, uint32_
 /* One round for one log: prepares whatever is missing, cleans up what is due. Answers whether it
  * did anything. Rounds of different logs may run at the same time. */
 bool segment_supply_work_log(struct segment_supply *supply, size_t index, uint64_t now_ns);
-/* One round for each log.
+/* Removes one segment that was spent for nothing; false: none waits. May block for as long as a
+ * disk hangs: by a thread of its own. */
+bool segment_supply_remove(struct segment_supply *supply);
+/* One round for each log, and all removals.
  * Entropy comes from getrandom(2); tests pass a seed by segment_supply_seed. */
 bool segment_supply_work(struct segment_supply *supply, uint64_t now_ns);
 void segment_supply_seed(struct segment_supply *supply, uint64_t seed);
