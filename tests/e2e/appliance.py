@@ -45,7 +45,7 @@ def interrupt(process, program):
         caught = int(status.get("SigCgt", "0"), 16) >> (signal.SIGINT - 1) & 1
         return process.poll() is not None or (status["Name"] == program and caught)
 
-    wait_until(program + " to take signals", takes_it)
+    wait_until(program + " to take signals", takes_it, seconds=120)
     process.send_signal(signal.SIGINT)
 
 
