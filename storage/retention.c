@@ -13,7 +13,9 @@
 #include "wire/log_format.h"
 
 static const uint64_t hurried_grace_ns = NS_PER_S;
-static const uint64_t period_ns = NS_PER_S; /* between two runs: what comes meanwhile needs room */
+/* Between two runs, at least and at most: what comes meanwhile needs room. */
+static const uint64_t period_ns_min = NS_PER_S;
+static const uint64_t period_ns_max = 30 * (uint64_t)NS_PER_S;
 
 struct kept_segment {
     uint64_t number;
@@ -60,6 +62,7 @@ struct retention {
     struct retention_options options;
     struct topic_expiry *topics;
     struct age_clock clock;
+    uint64_t period_ns; /* as the last two runs were apart: removals of a slow disk take long */
     struct kept_partition partitions[ROOT_PARTITIONS_MAX];
     struct kept_path paths[NODE_PATHS_MAX];
     struct retired_segment *retired;
@@ -436,7 +439,7 @@ static bool retire_oldest_of(struct retention *retention, uint32_t path)
 /* What will be written before what is retired now is gone: whole segments. */
 static uint64_t coming_bytes(const struct retention *retention)
 {
-    const double seconds = (double)(hurried_grace_ns + period_ns) / NS_PER_S;
+    const double seconds = (double)(hurried_grace_ns + retention->period_ns) / NS_PER_S;
     uint64_t bytes = 0;
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
         const struct kept_partition *const partition = &retention->partitions[i];
@@ -668,8 +671,17 @@ static void tell_clock_step(const struct retention *retention)
                 step_ms);
 }
 
+static uint64_t period_of(const struct retention *retention, struct instant now)
+{
+    const uint64_t since_ns =
+        retention->clock.ticked ? now.mono_ns - retention->clock.now.mono_ns : 0;
+    if (since_ns < period_ns_min) { return period_ns_min; }
+    return since_ns < period_ns_max ? since_ns : period_ns_max;
+}
+
 size_t retention_run(struct retention *retention, struct instant now)
 {
+    retention->period_ns = period_of(retention, now);
     age_clock_tick(&retention->clock, now);
     tell_clock_step(retention);
     look_at_everything(retention);
