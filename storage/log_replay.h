@@ -43,11 +43,11 @@ struct log_replay {
     bool top_empty;         /* no commit of `top` was kept */
     bool footer_last;       /* the last commit kept is a footer, of `top` unless top_empty */
     struct commit_header footer;
-    bool offsets_skipped;           /* that footer says so */
-    bool cut;                       /* a tail was cut, here or above */
-    bool undecidable;               /* a tail was cut that may have been acknowledged */
-    uint64_t commits_uncovered;     /* fenced, and no declaration of all topics came after */
-    struct index_entry_wire *index; /* of `top` */
+    bool offsets_skipped;       /* that footer says so */
+    bool cut;                   /* a tail was cut, here or above */
+    bool undecidable;           /* a tail was cut that may have been acknowledged */
+    uint64_t commits_uncovered; /* fenced, and no declaration of all topics came after */
+    struct index_entry *index;  /* of `top` */
     size_t index_count;
     size_t index_capacity;
 };

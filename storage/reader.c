@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/mapped_file.h"
 #include "storage/open_segments.h"
 #include "storage/reader_catalog.h"
 #include "storage/reader_partition.h"
+#include "wire/record_batch.h"
 
 enum {
     LOOK_AGAIN_NS = 100 * NS_PER_MS,
@@ -335,6 +335,26 @@ static enum status segment_use(struct reader *reader, struct reader_segment *seg
     return status;
 }
 
+/* The chunk's lines in memory. STATUS_CORRUPT also where the summary promised a chunk. */
+static enum status chunk_use(struct reader *reader, struct reader_segment *segment,
+                             struct index_chunk *chunk)
+{
+    if (chunk == NULL) { return STATUS_CORRUPT; }
+    const enum status status =
+        reader_segment_chunk_load(reader->files, reader->open, segment, chunk);
+    if (status == STATUS_OK) { index_cache_trim(reader, segment); }
+    return status;
+}
+
+/* What a footer's index says does not hold: what the segment itself says does. Once. */
+static bool index_rebuild(struct reader *reader, struct reader_segment *segment)
+{
+    if (!segment->sealed || segment->rebuilt) { return false; }
+    if (reader_segment_index_rebuild(reader->files, segment) != STATUS_OK) { return false; }
+    index_cache_trim(reader, segment);
+    return true;
+}
+
 static void location_fill(const struct reader_partition *partition,
                           const struct reader_segment *segment, const struct batch_entry *entry,
                           struct batch_location *out)
@@ -348,7 +368,8 @@ static void location_fill(const struct reader_partition *partition,
         .max_timestamp_ms = entry->max_timestamp_ms,
         .position = entry->position,
         .length_bytes = entry->length_bytes,
-        .crc32c = entry->crc32c,
+        .check = entry->check,
+        .leader_epoch = segment->leader_epoch_known ? (int64_t)segment->leader_epoch : -1,
         .in_ring =
             segment->from_live && reader_partition_ring(partition, segment->incarnation) != NULL,
         .ring_position = entry->ring_position,
@@ -391,13 +412,44 @@ enum status reader_find_offset(struct reader *reader, size_t topic, uint32_t par
     if (found == NULL) { return STATUS_NOT_FOUND; }
     struct reader_segment *const segment = segment_of_offset(found, local, offset);
     if (segment == NULL) { return STATUS_NOT_FOUND; }
-    const enum status status = segment_use(reader, segment);
+    enum status status = segment_use(reader, segment);
     if (status != STATUS_OK) { return status; }
 
-    const struct batch_entry *const entry =
-        segment_index_find_offset(&segment->index, local, offset);
-    if (entry == NULL) { return STATUS_CORRUPT; } /* the summary said otherwise */
-    location_fill(found, segment, entry, out);
+    struct index_chunk *chunk = segment_index_chunk_of_offset(&segment->index, local, offset);
+    status = chunk_use(reader, segment, chunk);
+    if (status == STATUS_CORRUPT && index_rebuild(reader, segment)) {
+        chunk = segment_index_chunk_of_offset(&segment->index, local, offset);
+        status = chunk_use(reader, segment, chunk);
+    }
+    if (status != STATUS_OK) { return status; }
+    struct batch_entry entry;
+    if (!segment_index_find_offset(&segment->index, chunk, offset, &entry)) {
+        return STATUS_CORRUPT; /* the summary said otherwise */
+    }
+    location_fill(found, segment, &entry, out);
+    return STATUS_OK;
+}
+
+static enum status find_timestamp_in(struct reader *reader,
+                                     const struct reader_partition *partition,
+                                     struct reader_segment *segment, int32_t local,
+                                     int64_t timestamp_ms, struct batch_location *out)
+{
+    enum status status = segment_use(reader, segment);
+    if (status != STATUS_OK) { return status; }
+    struct index_chunk *chunk =
+        segment_index_chunk_of_timestamp(&segment->index, local, timestamp_ms);
+    status = chunk_use(reader, segment, chunk);
+    if (status == STATUS_CORRUPT && index_rebuild(reader, segment)) {
+        chunk = segment_index_chunk_of_timestamp(&segment->index, local, timestamp_ms);
+        status = chunk_use(reader, segment, chunk);
+    }
+    if (status != STATUS_OK) { return status; }
+    struct batch_entry entry;
+    if (!segment_index_find_timestamp(&segment->index, chunk, timestamp_ms, &entry)) {
+        return STATUS_CORRUPT;
+    }
+    location_fill(partition, segment, &entry, out);
     return STATUS_OK;
 }
 
@@ -411,13 +463,7 @@ enum status reader_find_timestamp(struct reader *reader, size_t topic, uint32_t 
         struct reader_segment *const segment = found->segments[i];
         const struct segment_span *const span = &segment->spans[local];
         if (span->bytes == 0 || span->max_timestamp_ms < timestamp_ms) { continue; }
-        const enum status status = segment_use(reader, segment);
-        if (status != STATUS_OK) { return status; }
-        const struct batch_entry *const entry =
-            segment_index_find_timestamp(&segment->index, local, timestamp_ms);
-        if (entry == NULL) { return STATUS_CORRUPT; }
-        location_fill(found, segment, entry, out);
-        return STATUS_OK;
+        return find_timestamp_in(reader, found, segment, local, timestamp_ms, out);
     }
     return STATUS_NOT_FOUND;
 }
@@ -454,6 +500,15 @@ uint64_t reader_available_bytes(struct reader *reader, size_t topic, uint32_t pa
 
 /* --------------------------------------------------------------------------------- the bytes */
 
+/* Whether the bytes are the batch that the index means, every one of them. */
+static bool batch_holds(const uint8_t *bytes, const struct batch_location *location)
+{
+    uint32_t crc;
+    const struct bytes batch = bytes_of(bytes, location->length_bytes);
+    return record_batch_is_whole(batch, location->base_offset, location->leader_epoch, &crc) &&
+           index_check(crc) == location->check;
+}
+
 enum status reader_read_tail(struct reader *reader, const struct batch_location *location,
                              uint8_t *out)
 {
@@ -470,20 +525,20 @@ enum status reader_read_tail(struct reader *reader, const struct batch_location 
         ring, partition->ring_capacity_bytes, location->ring_position, location->length_bytes, out);
     if (status == STATUS_INVALID) { return STATUS_CORRUPT; }
     if (status != STATUS_OK) { return status; }
-    const bool holds = crc32c(bytes_of(out, location->length_bytes)) == location->crc32c;
-    return holds ? STATUS_OK : STATUS_CORRUPT;
+    return batch_holds(out, location) ? STATUS_OK : STATUS_CORRUPT;
 }
 
 static uint64_t cold_begin(const struct batch_location *location)
 {
-    return location->position - location->position % LOG_BLOCK_BYTES;
+    return location->position - location->position % FILES_READ_UNIT_BYTES;
 }
 
 size_t reader_cold_bytes(const struct batch_location *location)
 {
     const uint64_t end = location->position + location->length_bytes;
-    const uint64_t end_block = (end + LOG_BLOCK_BYTES - 1) / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
-    return (size_t)(end_block - cold_begin(location));
+    const uint64_t end_unit =
+        (end + FILES_READ_UNIT_BYTES - 1) / FILES_READ_UNIT_BYTES * FILES_READ_UNIT_BYTES;
+    return (size_t)(end_unit - cold_begin(location));
 }
 
 enum status reader_read_cold(struct reader *reader, const struct batch_location *location,
@@ -505,9 +560,7 @@ enum status reader_read_cold(struct reader *reader, const struct batch_location 
     if (status != STATUS_OK) { return status; }
 
     const uint8_t *const batch = scratch + (location->position - begin);
-    if (crc32c(bytes_of(batch, location->length_bytes)) != location->crc32c) {
-        return STATUS_CORRUPT;
-    }
+    if (!batch_holds(batch, location)) { return STATUS_CORRUPT; }
     *out = batch;
     return STATUS_OK;
 }

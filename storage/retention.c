@@ -141,8 +141,10 @@ static bool footer_learn(struct segment_scan *scan, struct kept_partition *parti
     struct segment_footer footer;
     if (segment_scan_footer(scan, &commit) != STATUS_OK) { return false; }
     if (segment_footer_open(commit.bytes, &commit.header, &footer) != STATUS_OK) { return false; }
-    for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
-        partition->record_count += segment_footer_index_at(&footer, i).record_count;
+    for (size_t i = 0; i < segment_footer_anchor_count(&footer); i++) {
+        struct index_anchor anchor;
+        if (segment_footer_anchor(&footer, i, &anchor) != STATUS_OK) { return false; }
+        partition->record_count += anchor.record_count;
     }
     partition->newest_wall_ms = commit.header.wall_ms;
     return true;

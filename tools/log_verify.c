@@ -99,10 +99,16 @@ static void check_footer(struct pass *pass, const struct scanned_commit *commit)
         damage_tell(pass, commit->position, end, "footer without topics or index");
         return;
     }
-    const size_t lines = segment_footer_index_count(&footer);
-    for (size_t i = 0; i < lines; i++) {
-        const struct index_entry line = segment_footer_index_at(&footer, i);
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry line;
+    size_t lines = 0;
+    enum status status;
+    while ((status = segment_footer_walk_next(&walk, &line)) == STATUS_OK) {
         check_index_line(pass, commit, &line);
+        lines++;
+    }
+    if (status != STATUS_NOT_FOUND) {
+        damage_tell(pass, commit->position, end, "index does not hold together");
     }
     if (!pass->damaged && lines != pass->index_lines) {
         damage_tell(pass, commit->position, end, "index does not list what is there");

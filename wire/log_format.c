@@ -282,35 +282,6 @@ struct log_id topic_id_of(struct log_id cluster_id, struct bytes name, uint32_t 
     return id;
 }
 
-/* ------------------------------------------------------------------------------------ index */
-
-void index_entry_encode(const struct index_entry *entry, struct index_entry_wire *out)
-{
-    store_le32(out->topic_le32, (uint32_t)entry->topic);
-    store_le32(out->record_count_le32, entry->record_count);
-    store_le64(out->base_offset_le64, entry->base_offset);
-    store_le64(out->max_timestamp_le64, (uint64_t)entry->max_timestamp_ms);
-    store_le64(out->commit_number_le64, entry->commit_number);
-    store_le64(out->position_le64, entry->position);
-    store_le32(out->length_bytes_le32, entry->length_bytes);
-    store_le32(out->crc32c_le32, entry->crc32c);
-}
-
-struct index_entry index_entry_decode(const struct index_entry_wire *wire)
-{
-    const struct index_entry entry = {
-        .topic = (int32_t)load_le32(wire->topic_le32),
-        .record_count = load_le32(wire->record_count_le32),
-        .base_offset = load_le64(wire->base_offset_le64),
-        .max_timestamp_ms = (int64_t)load_le64(wire->max_timestamp_le64),
-        .commit_number = load_le64(wire->commit_number_le64),
-        .position = load_le64(wire->position_le64),
-        .length_bytes = load_le32(wire->length_bytes_le32),
-        .crc32c = load_le32(wire->crc32c_le32),
-    };
-    return entry;
-}
-
 /* ---------------------------------------------------------------------------------- trailer */
 
 void segment_trailer_encode(const struct segment_trailer *trailer, uint8_t block[LOG_BLOCK_BYTES])

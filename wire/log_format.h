@@ -146,9 +146,10 @@ enum entry_type {
     ENTRY_RECORDS = 1, /* one Kafka RecordBatch v2, the bytes that a consumer receives */
     ENTRY_TOPICS = 2,  /* topic declarations: struct topic_wire, back to back */
     ENTRY_TOTALS = 3,  /* lifetime counters: little-endian u64s in the order of stats_page.h */
-    ENTRY_INDEX = 4,   /* footers: struct index_entry_wire, back to back */
+    ENTRY_INDEX = 4,   /* footers: chunks of the index (wire/index_chunk.h), back to back */
     ENTRY_LANES = 5,   /* what the commit did to lanes, and a slice of their checkpoint: struct
                           lane_wire (wire/lane_format.h), back to back */
+    ENTRY_ANCHORS = 6, /* footers: struct index_anchor_wire, one a chunk */
 };
 
 /* In the flags of a footer's ENTRY_TOPICS: recovery cut an undecidable tail in front of it. Every
@@ -243,35 +244,6 @@ MUST_CHECK enum status topic_declaration_decode(struct bytes *entry, struct topi
  * an RFC 4122 version-4 look-alike so that it is never one of Kafka's reserved ids. The same on
  * every core. */
 struct log_id topic_id_of(struct log_id cluster_id, struct bytes name, uint32_t incarnation);
-
-/* ------------------------------------------------------------------------------------ index */
-
-/* One RECORDS entry of the segment, in the order written. The live index has the same 48 bytes. */
-struct index_entry_wire {
-    uint8_t topic_le32[4];
-    uint8_t record_count_le32[4];
-    uint8_t base_offset_le64[8];
-    uint8_t max_timestamp_le64[8];
-    uint8_t commit_number_le64[8];
-    uint8_t position_le64[8]; /* of the entry's bytes, in the segment's file */
-    uint8_t length_bytes_le32[4];
-    uint8_t crc32c_le32[4];
-};
-static_assert(sizeof(struct index_entry_wire) == 48, "log-format.md");
-
-struct index_entry {
-    int32_t topic;
-    uint32_t record_count;
-    uint64_t base_offset;
-    int64_t max_timestamp_ms;
-    uint64_t commit_number;
-    uint64_t position;
-    uint32_t length_bytes;
-    uint32_t crc32c;
-};
-
-void index_entry_encode(const struct index_entry *entry, struct index_entry_wire *out);
-struct index_entry index_entry_decode(const struct index_entry_wire *wire);
 
 /* --------------------------------------------------------------- trailer: the last block */
 

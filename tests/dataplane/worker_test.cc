@@ -85,7 +85,7 @@ class WorkerTest : public testing::Test {
         const struct segment_supply_options supply = {.files = sim_disk_files(disk_.get()),
                                                       .runtime = runtime_.c_str(),
                                                       .segment_bytes = kSegmentBytes,
-                                                      .index_entries = 4096,
+                                                      .index_bytes = 512 * 1024,
                                                       .log_count = 1,
                                                       .grace_ns = 0};
         struct segment_supply *made_supply = nullptr;

@@ -82,21 +82,38 @@ std::vector<struct index_entry> FooterIndex(const SimDisk &disk, uint64_t number
     struct segment_footer footer;
     EXPECT_EQ(segment_scan_footer(scan, &commit), STATUS_OK);
     EXPECT_EQ(segment_footer_open(commit.bytes, &commit.header, &footer), STATUS_OK);
-    for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
-        index.push_back(segment_footer_index_at(&footer, i));
-    }
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry line;
+    while (segment_footer_walk_next(&walk, &line) == STATUS_OK) { index.push_back(line); }
+    std::sort(index.begin(), index.end(),
+              [](const struct index_entry &left, const struct index_entry &right) {
+                  return left.position < right.position;
+              });
     segment_scan_destroy(scan);
     files_close(files, file);
     return index;
+}
+
+// The number of the commit that has a byte of the segment.
+uint64_t CommitAround(const SimDisk &disk, uint64_t number, uint64_t position)
+{
+    uint64_t size;
+    const uint8_t *const bytes = SegmentBytes(disk, number, &size);
+    for (uint64_t at = position - position % LOG_BLOCK_BYTES; at > 0; at -= LOG_BLOCK_BYTES) {
+        struct commit_header header;
+        if (commit_header_decode(bytes_of(bytes + at, size - at), &header) == STATUS_OK) {
+            return header.number;
+        }
+    }
+    return 0;
 }
 
 std::vector<uint64_t> CommitsInIndex(const SimDisk &disk, uint64_t number)
 {
     std::vector<uint64_t> commits;
     for (const struct index_entry &entry : FooterIndex(disk, number)) {
-        if (commits.empty() || commits.back() != entry.commit_number) {
-            commits.push_back(entry.commit_number);
-        }
+        const uint64_t commit = CommitAround(disk, number, entry.position);
+        if (commits.empty() || commits.back() != commit) { commits.push_back(commit); }
     }
     return commits;
 }
