@@ -105,6 +105,7 @@ struct config {
         uint64_t segment_bytes;
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;
+        uint64_t commit_linger_unacked_ns;
         uint32_t commits_in_flight;
         uint64_t ring_bytes;    /* commit ring of one worker */
         uint64_t retain_bytes;  /* of the node; 0: no limit */

@@ -282,6 +282,13 @@ size_t core_log_commit_room(const struct core_log *log, size_t topic_count)
                                                      : 0;
 }
 
+size_t core_log_commit_length(size_t topic_count, size_t batch_bytes)
+{
+    const size_t lines_bytes =
+        commit_entries_position((uint32_t)topic_count + LOG_COMMIT_OWN_LINES);
+    return log_align_bytes(lines_bytes + batch_bytes + LOG_COMMIT_TOTALS_BYTES, LOG_BLOCK_BYTES);
+}
+
 enum status core_log_begin(struct core_log *log, size_t topic_count, struct commit_draft *out)
 {
     assert(!log->finishing);

@@ -197,25 +197,42 @@ static void partitions_find(struct reader *reader)
     if (count > 0) { partition_reach(reader, count - 1); }
 }
 
+/* What sealed segments' indexes take, and the one but `keep` that was used longest ago. */
+static size_t index_cache_held(const struct reader *reader, const struct reader_segment *keep,
+                               struct reader_segment **out_oldest)
+{
+    size_t held_bytes = 0;
+    *out_oldest = NULL;
+    for (uint32_t i = 0; i < reader->partition_count; i++) {
+        const struct reader_partition *const partition = reader->partitions[i];
+        for (size_t j = 0; partition != NULL && j < partition->segment_count; j++) {
+            struct reader_segment *const segment = partition->segments[j];
+            if (!segment->sealed || !segment->has_index) { continue; }
+            held_bytes += segment->index.memory_bytes;
+            if (segment == keep) { continue; }
+            if (*out_oldest == NULL || segment->last_use < (*out_oldest)->last_use) {
+                *out_oldest = segment;
+            }
+        }
+    }
+    return held_bytes;
+}
+
 /* Makes room for a sealed segment's index by dropping those that were used longest ago. */
 static void index_cache_trim(struct reader *reader, const struct reader_segment *keep)
 {
-    for (;;) {
-        size_t held_bytes = 0;
-        struct reader_segment *oldest = NULL;
-        for (uint32_t i = 0; i < reader->partition_count; i++) {
-            const struct reader_partition *const partition = reader->partitions[i];
-            for (size_t j = 0; partition != NULL && j < partition->segment_count; j++) {
-                struct reader_segment *const segment = partition->segments[j];
-                if (!segment->sealed || !segment->has_index) { continue; }
-                held_bytes += segment->index.memory_bytes;
-                if (segment == keep) { continue; }
-                if (oldest == NULL || segment->last_use < oldest->last_use) { oldest = segment; }
-            }
-        }
-        if (held_bytes <= reader->index_cache_bytes || oldest == NULL) { return; }
+    struct reader_segment *oldest;
+    while (index_cache_held(reader, keep, &oldest) > reader->index_cache_bytes && oldest != NULL) {
         reader_segment_index_drop(oldest);
     }
+}
+
+/* How much of the cache is free. */
+static size_t index_cache_room(const struct reader *reader)
+{
+    struct reader_segment *oldest;
+    const size_t held_bytes = index_cache_held(reader, NULL, &oldest);
+    return held_bytes < reader->index_cache_bytes ? reader->index_cache_bytes - held_bytes : 0;
 }
 
 static bool look(struct reader *reader, uint64_t now_ns)
@@ -223,6 +240,7 @@ static bool look(struct reader *reader, uint64_t now_ns)
     static const struct log_id unknown = {{0}};
     reader->look_due_ns = 0;
     partitions_find(reader);
+    size_t index_room_bytes = index_cache_room(reader);
     bool changed = false;
     for (uint32_t i = 0; i < reader->partition_count; i++) {
         struct reader_partition *const partition = reader->partitions[i];
@@ -234,6 +252,7 @@ static bool look(struct reader *reader, uint64_t now_ns)
             .runtime = reader->runtime,
             .recovered = reader->looked_state >= ROOT_STATE_RUNNING,
             .incarnation = reader->looked_incarnation,
+            .index_room_bytes = &index_room_bytes,
         };
         if (slot != NULL) {
             if (view.recovered) { view.log_id = slot->log_id; }
@@ -340,6 +359,7 @@ static enum status chunk_use(struct reader *reader, struct reader_segment *segme
                              struct index_chunk *chunk)
 {
     if (chunk == NULL) { return STATUS_CORRUPT; }
+    if (chunk->lines != NULL) { return STATUS_OK; }
     const enum status status =
         reader_segment_chunk_load(reader->files, reader->open, segment, chunk);
     if (status == STATUS_OK) { index_cache_trim(reader, segment); }

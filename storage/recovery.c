@@ -27,7 +27,27 @@ static void report_shortened(const struct log_replay *replay, const struct chain
     }
 }
 
-/* STATUS_UNSUPPORTED when any segment is of a newer format. */
+/* Of a segment whose header names one that this build does not know. */
+static uint32_t version_read(const struct log_replay *replay, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    uint64_t size_bytes;
+    int file;
+    uint32_t version = 0;
+    uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
+    if (block == NULL) { return 0; }
+    log_segment_name(replay->partition, number, name);
+    if (files_open(replay->files, name, FILES_READ, &file, &size_bytes) == STATUS_OK) {
+        if (files_read(replay->files, file, 0, block, LOG_BLOCK_BYTES) == STATUS_OK) {
+            version = segment_header_version(bytes_of(block, LOG_BLOCK_BYTES));
+        }
+        files_close(replay->files, file);
+    }
+    free(block);
+    return version;
+}
+
+/* STATUS_UNSUPPORTED when any segment is of another format. */
 static enum status report_segments(const struct log_replay *replay)
 {
     const struct log_chain *const chain = replay->chain;
@@ -36,7 +56,8 @@ static enum status report_segments(const struct log_replay *replay)
         const struct chain_segment *const segment = &chain->segments[i];
         const enum status status = segment->status;
         if (status == STATUS_UNSUPPORTED) {
-            log_replay_report(replay, RECOVERY_UNSUPPORTED, segment->number, 0, 0);
+            log_replay_report(replay, RECOVERY_UNSUPPORTED, segment->number,
+                              version_read(replay, segment->number), 0);
             result = STATUS_UNSUPPORTED;
         } else if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, (uint64_t)status, 0);

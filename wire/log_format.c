@@ -55,6 +55,12 @@ void segment_header_encode(const struct segment_header *header, uint8_t block[LO
     store_le32(wire->crc32c_le32, crc32c(bytes_of(block + CRC_BEGIN, sizeof *wire - CRC_BEGIN)));
 }
 
+uint32_t segment_header_version(struct bytes block)
+{
+    const struct segment_header_wire *const wire = (const struct segment_header_wire *)block.at;
+    return block.len_bytes < sizeof *wire ? 0 : load_le32(wire->version_le32);
+}
+
 enum status segment_header_decode(struct bytes block, struct segment_header *out)
 {
     const struct segment_header_wire *const wire = (const struct segment_header_wire *)block.at;

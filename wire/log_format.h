@@ -1,6 +1,6 @@
 /* log_format.h - every byte of a log on disk: encoders beside decoders.
  *
- * Format   docs/log-format.md, version 0; each struct here mirrors a table there.
+ * Format   docs/log-format.md, version 1; each struct here mirrors a table there.
  * Owns     Nothing. Decoders borrow their input, encoders write into the caller's memory.
  * Threads  Any; no state.
  * Errors   A decoder answers STATUS_OK, STATUS_TRUNCATED, STATUS_CORRUPT (a magic, checksum or
@@ -21,7 +21,7 @@
 BEGIN_C_DECLS
 
 enum {
-    LOG_FORMAT_VERSION = 0,
+    LOG_FORMAT_VERSION = 1,
     LOG_BLOCK_BYTES = 4096, /* every position and length of header, commit, trailer */
     LOG_ID_BYTES = 16,
     LOG_TOPIC_NAME_BYTES_MAX = 249,  /* Kafka's limit */
@@ -83,6 +83,9 @@ struct segment_header {
     int64_t created_wall_ms;
     uint64_t tail_records_max;
 };
+
+/* What a header that is STATUS_UNSUPPORTED says of its version. */
+uint32_t segment_header_version(struct bytes block);
 
 /* Fills the whole block (LOG_BLOCK_BYTES, zero behind the struct). */
 void segment_header_encode(const struct segment_header *header, uint8_t block[LOG_BLOCK_BYTES]);
@@ -212,7 +215,7 @@ MUST_CHECK enum status entry_bytes(struct bytes commit, const struct entry *entr
 
 /* ----------------------------------------------------------------------- topic declarations */
 
-/* 48 bytes, then the name, then zeros up to a multiple of 8. */
+/* 56 bytes, then the name, then zeros up to a multiple of 8. */
 struct topic_wire {
     uint8_t topic_le32[4];
     uint8_t incarnation_le32[4];
@@ -221,8 +224,10 @@ struct topic_wire {
     uint8_t next_offset_le64[8]; /* when this was written */
     uint8_t name_bytes_le32[4];
     uint8_t reserved[4];
+    uint8_t
+        log_start_offset_le64[8]; /* reserved for a start that a topic's own retention moved; 0 */
 };
-static_assert(sizeof(struct topic_wire) == 48, "log-format.md");
+static_assert(sizeof(struct topic_wire) == 56, "log-format.md");
 
 struct topic_declaration {
     int32_t topic;

@@ -152,6 +152,7 @@ class WorkerTest : public testing::Test {
             .commit_bytes = core_log_commit_room(log_.get(), 2),
             .commit_records_max = 4096,
             .commit_linger_ns = 2 * NS_PER_MS,
+            .commit_linger_unacked_ns = 2 * NS_PER_MS,
             .native = nullptr,
             .announces = false,
         };
