@@ -215,8 +215,25 @@ static void segment_print(const json_t *segment)
     json_array_foreach(json_object_get(segment, "commits"), i, commit) { commit_print(commit); }
 }
 
+/* A segment of a format that this build does not know: by its number. */
+static void tell_version(const char *path)
+{
+    uint8_t block[256] = {0};
+    FILE *const file = fopen(path, "rb");
+    const size_t read_bytes = file != NULL ? fread(block, 1, sizeof block, file) : 0;
+    if (file != NULL) { fclose(file); }
+    fprintf(stderr,
+            "penstock log: %s: format version %u, this build knows version %d: use the release "
+            "that wrote it\n",
+            path, segment_header_version(bytes_of(block, read_bytes)), LOG_FORMAT_VERSION);
+}
+
 static int unreadable(const char *path, enum status why)
 {
+    if (why == STATUS_UNSUPPORTED) {
+        tell_version(path);
+        return EX_NOINPUT;
+    }
     fprintf(stderr, "penstock log: %s: %s%s%s\n", path, status_text(why),
             why == STATUS_IO ? ": " : "", why == STATUS_IO ? strerror(errno) : "");
     return EX_NOINPUT;
