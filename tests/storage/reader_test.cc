@@ -249,6 +249,48 @@ TEST_F(Reader, ServesSealedSegmentsWithoutIngest)
     EXPECT_FALSE(Refresh()) << "nothing changed";
 }
 
+// A disk that puts a block where another belongs: whole, and not what was asked for.
+TEST_F(Reader, DoesNotServeAWholeBatchThatIsNotTheOneAskedFor)
+{
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    log.Commit({{0, 3}, {1, 3}});
+    log.Seal();
+    const BuiltBatch &asked = log.Batches()[0];
+    const BuiltBatch &other = log.Batches()[1];
+    ASSERT_EQ(asked.bytes.size(), other.bytes.size());
+    ASSERT_EQ(asked.base_offset, other.base_offset);
+    Start();
+    Refresh();
+    ASSERT_EQ(Find("events", 0), STATUS_OK);
+
+    std::memcpy(SegmentBytes(disk_, 1) + asked.position, other.bytes.data(), other.bytes.size());
+
+    EXPECT_EQ(Cold(STATUS_CORRUPT), "");
+}
+
+// Every byte of an index is one that a reader can do without: the segment has it all.
+TEST_F(Reader, ServesEveryBatchOfASegmentWhoseIndexIsDamagedAnywhere)
+{
+    LogBuilder log(disk_);
+    log.OpenSegment();
+    for (int i = 0; i < 3; i++) { log.Commit({{0, 3}, {1, 1}}); }
+    const BuiltCommit footer = log.Seal();
+    uint8_t *const commit = SegmentBytes(disk_, 1) + footer.position;
+    for (uint32_t line = 0; line < 2; line++) {
+        const struct entry entry = entry_decode(bytes_of(commit, footer.length_bytes), line);
+        ASSERT_TRUE(entry.type == ENTRY_INDEX || entry.type == ENTRY_ANCHORS);
+        for (uint32_t at = 0; at < entry.length_bytes; at++) {
+            SCOPED_TRACE(at);
+            commit[entry.position + at] ^= 0x10;
+            Start();
+            Refresh();
+            ASSERT_NO_FATAL_FAILURE(ExpectAll(log));
+            commit[entry.position + at] ^= 0x10;
+        }
+    }
+}
+
 // A copy of an old segment under a high number hid all that lies between.
 TEST_F(Reader, DoesNotServeACopyOfASegmentUnderAnotherNumber)
 {
