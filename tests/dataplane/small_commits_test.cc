@@ -80,6 +80,7 @@ class SmallCommits : public testing::Test {
     void TearDown() override
     {
         open_commit_deinit(commit_.get());
+        *commit_ = {};
         core_log_finish(log_.get());
         for (int i = 0; i < 1000 && !core_log_is_finished(log_.get()); i++) { Turn(NS_PER_MS); }
         log_.reset();
