@@ -306,7 +306,7 @@ static void learn_logs(struct segment_paths *paths)
 {
     for (size_t i = 0; i < paths->count; i++) {
         struct segment_header header;
-        if (segment_paths_header(paths->at[i].path, &header) == STATUS_OK) {
+        if (segment_paths_header(paths, paths->at[i].path, &header) == STATUS_OK) {
             paths->at[i].log_id = header.log_id;
         }
     }
