@@ -98,7 +98,8 @@ static enum status create_helpers(struct writer *writer)
     status = partitions_retention(partitions, writer->config, &place, &writer->retention);
     if (status != STATUS_OK) { return status; }
     while (segment_supply_work(writer->supply, clock_mono_ns())) {}
-    return steward_start(writer->supply, writer->retention, &writer->steward);
+    return steward_start(writer->supply, writer->config->workers.count, writer->retention,
+                         &writer->steward);
 }
 
 static enum status create_log(struct writer *writer)

@@ -165,6 +165,7 @@ static bool segment_append(const struct expiry_run *run, uint64_t number)
 static void segments_forget(struct expiry_log *log, uint64_t below)
 {
     size_t gone = 0;
+    if (log->count == 0) { return; }
     while (gone < log->count && log->segments[gone].number < below) {
         free(log->segments[gone++].spans);
     }

@@ -236,9 +236,21 @@ static bool index_line_is_inside(const struct scanned_commit *footer,
            line->length_bytes <= end - line->position;
 }
 
+/* What does not hold was told already, to the byte. */
+static bool entries_hold(const struct scanned_commit *commit)
+{
+    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
+        const struct entry entry = entry_decode(commit->bytes, i);
+        struct bytes bytes;
+        if (entry_bytes(commit->bytes, &entry, &bytes) != STATUS_OK) { return false; }
+    }
+    return true;
+}
+
 static void check_footer(struct pass *pass, const struct scanned_commit *commit)
 {
     struct segment_footer footer;
+    if (!entries_hold(commit)) { return; }
     if (segment_footer_open(commit->bytes, &commit->header, &footer) != STATUS_OK) {
         tell_commit(pass, commit, LOG_DAMAGE_FOOTER, "footer without topics or index");
         return;

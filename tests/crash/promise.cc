@@ -119,7 +119,9 @@ class Trial {
     // The root page died with the machine.
     enum status Recover(struct log_resume *out, Findings *findings)
     {
-        const struct recovery_report report = {OnFinding, findings};
+        struct recovery_report report = {};
+        report.found = OnFinding;
+        report.context = findings;
         *out = (struct log_resume){};
         return recovery_run(files_, promise_.partition, nullptr, &report, out);
     }
