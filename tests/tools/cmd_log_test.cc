@@ -47,11 +47,11 @@ TEST_F(CmdLog, SaysWhichVersionOfTheFormatItDoesNotKnow)
     std::memset(SegmentBytes(disk_, 1) + LOG_BLOCK_BYTES, 0x5a, LOG_BLOCK_BYTES);
     Save(1);
 
-    testing::internal::CaptureStderr();
-    EXPECT_NE(Run({"verify", storage_.path()}), 0);
-    const std::string told = testing::internal::GetCapturedStderr();
-
-    EXPECT_NE(told.find("format version 77"), std::string::npos) << told << output_;
+    for (const char *const verb : {"verify", "inspect", "repair"}) {
+        EXPECT_NE(Run({verb, storage_.path()}), 0) << verb;
+        EXPECT_NE((output_ + errors_).find("version 77"), std::string::npos)
+            << verb << errors_ << output_;
+    }
 }
 
 TEST_F(CmdLog, TakesTheEndOfAnOpenSegmentForNoDamage)
