@@ -108,6 +108,17 @@ TEST_F(Repair, WritesAFootersIndexAgainToTheByte)
     EXPECT_EQ(Files(), sound);
 }
 
+TEST_F(Repair, WritesAFootersAnchorsAgainToTheByte)
+{
+    Save(4);
+    const auto sound = Files();
+    Flip(3, footer_.position + FooterEntry(3, footer_, ENTRY_ANCHORS).position + 20);
+
+    ExpectMendedAndUndone();
+    ASSERT_EQ(RepairAll(), 0) << output_;
+    EXPECT_EQ(Files(), sound);
+}
+
 TEST_F(Repair, WritesAFootersTopicsAgainToTheByte)
 {
     Save(4);

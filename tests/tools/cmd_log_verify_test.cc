@@ -8,6 +8,7 @@
 #include "tests/storage/lane_builder.h"
 #include "tests/tools/log_fixture.h"
 #include "tools/record_digest.h"
+#include "wire/index_chunk.h"
 #include "wire/root_page.h"
 
 namespace {
@@ -103,14 +104,25 @@ TEST_F(Verify, ComparesEveryLineOfTheIndex)
     Save(4);
     const BuiltCommit footer = {4, 2 * LOG_BLOCK_BYTES, LOG_BLOCK_BYTES, log_.NextCommit() - 1};
     uint8_t *const commit = SegmentBytes(disk_, 4) + footer.position;
-    struct entry index = entry_decode(bytes_of(commit, footer.length_bytes), 1);
+    const struct bytes bytes = bytes_of(commit, footer.length_bytes);
+    struct entry index = entry_decode(bytes, 0);
+    struct entry anchors = entry_decode(bytes, 1);
     ASSERT_EQ(index.type, ENTRY_INDEX);
-    commit[index.position + 16] ^= 1; // a timestamp, under good checksums
+    ASSERT_EQ(anchors.type, ENTRY_ANCHORS);
+    auto *const wire = reinterpret_cast<struct index_anchor_wire *>(commit + anchors.position);
+    struct index_anchor chunk;
+    ASSERT_EQ(index_anchor_decode(wire, index.length_bytes, &chunk), STATUS_OK);
+    uint8_t *const lines = commit + index.position + chunk.position;
+    lines[chunk.length_bytes - 3] ^= 1; // the last line's timestamp, under good checksums
+    chunk.crc32c = crc32c(bytes_of(lines, chunk.length_bytes));
+    index_anchor_encode(&chunk, wire);
     index.crc32c = crc32c(bytes_of(commit + index.position, index.length_bytes));
-    entry_encode(&index, commit, 1);
+    anchors.crc32c = crc32c(bytes_of(commit + anchors.position, anchors.length_bytes));
+    entry_encode(&index, commit, 0);
+    entry_encode(&anchors, commit, 1);
     struct commit_header header;
-    store_le32(commit + 12, crc32c(bytes_of(commit + 16, commit_entries_position(3) - 16)));
-    ASSERT_EQ(commit_header_decode(bytes_of(commit, footer.length_bytes), &header), STATUS_OK);
+    store_le32(commit + 12, crc32c(bytes_of(commit + 16, commit_entries_position(4) - 16)));
+    ASSERT_EQ(commit_header_decode(bytes, &header), STATUS_OK);
     Save(4);
 
     EXPECT_EQ(Verify_(), 1);
