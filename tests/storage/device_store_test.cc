@@ -218,6 +218,30 @@ TEST_P(DeviceStore, NothingIsReadOrWrittenPastASegmentsEnd)
               STATUS_OK);
 }
 
+/* On a device whose sectors are larger, the blocks around it are read. */
+TEST_P(DeviceStore, ReadsAsFineAsASector)
+{
+    Store store({device_.path()});
+    const int file = store.Create(0, 1);
+    const Blocks written = BlocksOf(2 * DISK_BLOCK_BYTES, 0);
+    for (size_t i = 0; i < 2 * DISK_BLOCK_BYTES; i++) {
+        written.get()[i] = static_cast<uint8_t>(i / FILES_READ_UNIT_BYTES + 1);
+    }
+    ASSERT_EQ(files_write(store.port, file, DISK_BLOCK_BYTES,
+                          bytes_of(written.get(), 2 * DISK_BLOCK_BYTES)),
+              STATUS_OK);
+
+    const Blocks read = BlocksOf(DISK_BLOCK_BYTES, 0);
+    const uint64_t inside = DISK_BLOCK_BYTES - FILES_READ_UNIT_BYTES;
+    ASSERT_EQ(files_read(store.port, file, DISK_BLOCK_BYTES + inside, read.get(),
+                         3 * FILES_READ_UNIT_BYTES),
+              STATUS_OK);
+    EXPECT_EQ(memcmp(read.get(), written.get() + inside, 3 * FILES_READ_UNIT_BYTES), 0);
+    EXPECT_EQ(files_read(store.port, file, kSegmentBytes - FILES_READ_UNIT_BYTES, read.get(),
+                         2 * FILES_READ_UNIT_BYTES),
+              STATUS_TRUNCATED);
+}
+
 TEST_P(DeviceStore, RefusesANameThatIsTakenAndASegmentLargerThanASlot)
 {
     Store store({device_.path()});

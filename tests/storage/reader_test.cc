@@ -636,6 +636,32 @@ TEST_F(Reader, ATimestampIsNotFoundInFrontOfTheLogStart)
     EXPECT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 3001, &found_), STATUS_NOT_FOUND);
 }
 
+TEST_F(Reader, ATimestampBehindTheLogStartIsFoundChunksFurther)
+{
+    Ingest ingest(runtime_.path());
+    LogBuilder log(disk_, UINT64_C(4) << 20);
+    log.OpenSegment();
+    for (uint64_t i = 0; i < 3 * INDEX_CHUNK_LINES_MAX; i++) {
+        const bool is_late = i == 3 || i == 2 * INDEX_CHUNK_LINES_MAX + 9;
+        log.Commit({{0, 1, 100, is_late ? 9000 : 2000}});
+    }
+    log.Seal();
+    Starts starts(runtime_.path());
+    starts.Set(0, 7); // in the first chunk, behind what it has of that time
+    Start();
+    Refresh();
+
+    ASSERT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 9000, &found_), STATUS_OK);
+    EXPECT_EQ(found_.base_offset, 2U * INDEX_CHUNK_LINES_MAX + 9);
+    starts.Set(0, INDEX_CHUNK_LINES_MAX + 5);
+    Refresh();
+    ASSERT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 9000, &found_), STATUS_OK);
+    EXPECT_EQ(found_.base_offset, 2U * INDEX_CHUNK_LINES_MAX + 9);
+    starts.Set(0, 2 * INDEX_CHUNK_LINES_MAX + 10);
+    Refresh();
+    EXPECT_EQ(reader_find_timestamp(reader_, Topic("events"), 0, 9000, &found_), STATUS_NOT_FOUND);
+}
+
 TEST_F(Reader, StartsOfAnotherLogAreNotBelieved)
 {
     Ingest ingest(runtime_.path());
