@@ -47,6 +47,12 @@ enum {
     CONFIG_NO_TOPIC = -1,
 };
 
+enum config_compression {
+    CONFIG_COMPRESSION_NONE,
+    CONFIG_COMPRESSION_LZ4,
+    CONFIG_COMPRESSION_ZSTD,
+};
+
 struct config_strings {
     char **items;
     size_t count;
@@ -75,6 +81,7 @@ struct config_topic {
     struct file_place place;
     uint64_t retain_bytes;  /* of one partition; 0: the node's limits alone */
     uint64_t retain_age_ns; /* 0: the node's limits alone */
+    enum config_compression compression;
 };
 
 struct config_endpoint {
@@ -91,6 +98,7 @@ struct config {
         uint32_t *cores; /* CPU numbers; worker i is partition i */
         size_t count;
         enum config_polling polling;
+        uint32_t compression_percent; /* of a worker's time, at most */
     } workers;
 
     struct {

@@ -57,6 +57,13 @@ static const char *const durability_choices[] = {
     [CONFIG_DURABILITY_FDATASYNC + 1] = NULL,
 };
 
+static const char *const compression_choices[] = {
+    [CONFIG_COMPRESSION_NONE] = "none",
+    [CONFIG_COMPRESSION_LZ4] = "lz4",
+    [CONFIG_COMPRESSION_ZSTD] = "zstd",
+    [CONFIG_COMPRESSION_ZSTD + 1] = NULL,
+};
+
 static const char *const syslog_value_choices[] = {
     [CONFIG_SYSLOG_RAW] = "raw",
     [CONFIG_SYSLOG_PARSED] = "parsed",
@@ -84,6 +91,11 @@ static const struct config_key keys[] = {
      IN_CONFIG(workers.polling),
      config_read_choice,
      .choices = polling_choices},
+    {{"workers.compression_share", "integer, percent", "0", "100", "25",
+      "Most of a worker's time that compressing may take; batches past it are stored plain, and "
+      "counted. Only for topics with `compression`."},
+     IN_CONFIG(workers.compression_percent),
+     config_read_integer32},
 
     {{"ports", "list of sections", "1", "16", "-", "Network ports that frames are polled from."},
      IN_CONFIG(ports),
@@ -117,6 +129,12 @@ static const struct config_key keys[] = {
       "Kafka's rules for names: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'."},
      IN_TOPIC(name),
      config_read_topic_name},
+    {{"topics[].compression", "none, lz4 or zstd", "", "", "none",
+      "Codec of the topic's new batches, in Kafka's own format; what is stored already stays as it "
+      "is. Consumers unpack (docs/kafka.md)."},
+     IN_TOPIC(compression),
+     config_read_choice,
+     .choices = compression_choices},
     {{"topics[].retain", "section", "", "", "",
       "When the topic's records expire before the node's: its log start moves, the segments "
       "stay."}},
@@ -304,7 +322,6 @@ static const struct {
     const char *value;
 } for_later[] = {
     {"listeners[].security", NULL},
-    {"topics[].compression", NULL},
 };
 
 size_t config_key_count(void) { return ARRAY_COUNT(keys); }

@@ -117,17 +117,27 @@ static void release_held(struct open_commit *commit)
     commit->held_count = 0;
 }
 
+static struct batch_encoded encode_topic(struct open_commit *commit, uint16_t topic,
+                                         struct sink *room)
+{
+    uint8_t *const begin = room->at;
+    const struct batch_encoded encoded = batch_encode(
+        commit->batch, topic, core_log_next_offset(commit->log, commit->log_topics[topic]),
+        core_log_leader_epoch(commit->log), room);
+    if (commit->compressor == NULL || commit->codecs[topic] == RECORD_CODEC_NONE) {
+        return encoded;
+    }
+    return compressor_pack(commit->compressor, commit->codecs[topic], begin, &encoded);
+}
+
 static void encode_topics(struct open_commit *commit, size_t topic_count,
                           struct commit_draft *draft)
 {
     for (size_t i = 0; i < topic_count; i++) {
         const uint16_t topic = commit->batch_topics[i];
-        const int32_t log_topic = commit->log_topics[topic];
         struct sink room = core_log_entry_room(draft);
-        const struct batch_encoded encoded =
-            batch_encode(commit->batch, topic, core_log_next_offset(commit->log, log_topic),
-                         core_log_leader_epoch(commit->log), &room);
-        core_log_entry_add(commit->log, draft, log_topic, encoded.record_count,
+        const struct batch_encoded encoded = encode_topic(commit, topic, &room);
+        core_log_entry_add(commit->log, draft, commit->log_topics[topic], encoded.record_count,
                            encoded.length_bytes, encoded.crc32c, encoded.max_timestamp_ms);
     }
 }
@@ -163,6 +173,7 @@ bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct 
         .records_copies = commit->copies,
     };
     if (commit->journal != NULL) { lane_journal_close(commit->journal, &draft, &facts); }
+    if (commit->compressor != NULL) { compressor_begin(commit->compressor, now.mono_ns); }
     encode_topics(commit, topic_count, &draft);
     const uint64_t number = core_log_submit(commit->log, &draft, &facts, now);
     if (commit->journal != NULL) { lane_journal_submitted(commit->journal, number); }
@@ -215,6 +226,26 @@ static enum status allocate_arrays(struct open_commit *commit,
     return STATUS_OK;
 }
 
+/* None at all where no topic has a codec. */
+static enum status create_compressor(struct open_commit *commit,
+                                     const struct open_commit_options *options)
+{
+    struct compressor_options compressor = {
+        .batch_bytes_max = options->bytes_max,
+        .share_percent = options->compression_percent,
+        .stats = options->stats,
+    };
+    for (size_t i = 0; options->codecs != NULL && i < options->topic_count; i++) {
+        compressor.lz4 = compressor.lz4 || options->codecs[i] == RECORD_CODEC_LZ4;
+        compressor.zstd = compressor.zstd || options->codecs[i] == RECORD_CODEC_ZSTD;
+    }
+    if (!compressor.lz4 && !compressor.zstd) { return STATUS_OK; }
+    commit->codecs = calloc(options->topic_count, sizeof *commit->codecs);
+    if (commit->codecs == NULL) { return STATUS_NO_MEMORY; }
+    memcpy(commit->codecs, options->codecs, options->topic_count * sizeof *commit->codecs);
+    return compressor_create(&compressor, &commit->compressor);
+}
+
 enum status open_commit_init(struct open_commit *commit, const struct open_commit_options *options)
 {
     commit->log = options->log;
@@ -226,7 +257,8 @@ enum status open_commit_init(struct open_commit *commit, const struct open_commi
     commit->held_max = options->frames_held_max;
     commit_forget_times(commit);
 
-    const enum status status = allocate_arrays(commit, options);
+    enum status status = allocate_arrays(commit, options);
+    if (status == STATUS_OK) { status = create_compressor(commit, options); }
     if (status != STATUS_OK) { return status; }
     const struct batch_options batch = {
         .topic_count = options->topic_count,
@@ -242,6 +274,8 @@ void open_commit_deinit(struct open_commit *commit)
     release_held(commit);
     for (size_t port = 0; port < commit->port_count; port++) { free(commit->held[port].handles); }
     batch_destroy(commit->batch);
+    compressor_destroy(commit->compressor);
+    free(commit->codecs);
     free(commit->batch_topics);
     free(commit->log_topics);
 }

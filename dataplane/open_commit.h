@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "nic/packets.h"
 #include "pipeline/batch.h"
+#include "pipeline/compressor.h"
 #include "pipeline/record.h"
 #include "pipeline/rules.h"
 #include "storage/core_log.h"
@@ -55,8 +56,10 @@ struct open_commit {
     struct core_log *log;
     struct lane_journal *journal; /* NULL: no lanes */
     struct batch *batch;
-    int32_t *log_topics;    /* by the configuration's topic index */
-    uint16_t *batch_topics; /* room for the topics of one commit */
+    struct compressor *compressor; /* NULL: no topic has a codec */
+    enum record_codec *codecs;     /* by the configuration's topic index; NULL likewise */
+    int32_t *log_topics;           /* by the configuration's topic index */
+    uint16_t *batch_topics;        /* room for the topics of one commit */
     uint64_t linger_ns;
     uint64_t linger_unacked_ns;
     uint64_t arrival_width_ns;
@@ -91,6 +94,9 @@ struct open_commit_options {
     size_t records_max;
     uint64_t linger_ns;         /* of records that a producer waits for, and of lanes */
     uint64_t linger_unacked_ns; /* of others, where there are few */
+    const enum record_codec *codecs; /* by topic; NULL: all plain */
+    uint32_t compression_percent;    /* of the worker's time */
+    struct stats_page *stats;        /* may be NULL without codecs */
 };
 
 /* Fills zeroed memory of the caller. On an error deinit frees what is there. */

@@ -136,6 +136,16 @@ static void fill_native(const struct seat *seat, const struct seat_options *opti
     store_le64(out->session_key.bytes + 8, derive(&options->native->key, 3, options->index));
 }
 
+static enum record_codec codec_of(enum config_compression compression)
+{
+    switch (compression) {
+    case CONFIG_COMPRESSION_LZ4: return RECORD_CODEC_LZ4;
+    case CONFIG_COMPRESSION_ZSTD: return RECORD_CODEC_ZSTD;
+    case CONFIG_COMPRESSION_NONE: break;
+    }
+    return RECORD_CODEC_NONE;
+}
+
 static enum status create_worker(struct seat *seat, const struct seat_options *options)
 {
     struct worker_native native;
@@ -144,6 +154,10 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
     struct stats_page *const stats = options->partition->stats;
     stats->core = config->workers.cores[options->index];
     stats->incarnation = options->root->incarnation;
+    enum record_codec codecs[CONFIG_TOPICS_MAX];
+    for (size_t i = 0; i < config->topic_count; i++) {
+        codecs[i] = codec_of(config->topics[i].compression);
+    }
     const struct worker_options worker = {
         .ports = options->ports,
         .port_count = config->port_count,
@@ -161,6 +175,8 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
         .commit_linger_unacked_ns = config->storage.commit_linger_unacked_ns,
         .native = options->native != NULL ? &native : NULL,
         .announces = options->index == 0,
+        .codecs = codecs,
+        .compression_percent = config->workers.compression_percent,
     };
     const enum status status = worker_create(&worker, &seat->worker);
     if (status != STATUS_OK) {

@@ -833,6 +833,9 @@ static enum status open_commit_of(struct worker *worker, const struct worker_opt
         .records_max = options->commit_records_max,
         .linger_ns = options->commit_linger_ns,
         .linger_unacked_ns = options->commit_linger_unacked_ns,
+        .codecs = options->codecs,
+        .compression_percent = options->compression_percent,
+        .stats = options->stats,
     };
     return open_commit_init(&worker->commit, &commit);
 }

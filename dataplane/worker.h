@@ -31,6 +31,7 @@
 #include "storage/core_log.h"
 #include "storage/lane_journal.h"
 #include "storage/lane_table.h"
+#include "wire/record_batch.h"
 #include "wire/stats_page.h"
 
 BEGIN_C_DECLS
@@ -79,6 +80,8 @@ struct worker_options {
     uint64_t commit_linger_unacked_ns;
     const struct worker_native *native; /* NULL: no listener speaks it */
     bool announces; /* asks for the gateway and announces the address: one worker of a node does */
+    const enum record_codec *codecs; /* by the configuration's topic index; NULL: all plain */
+    uint32_t compression_percent;    /* of its time, at most */
 };
 
 MUST_CHECK enum status worker_create(const struct worker_options *options, struct worker **out);

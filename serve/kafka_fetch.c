@@ -16,6 +16,7 @@
 #include "serve/kafka_error.h"
 #include "serve/kafka_partition.h"
 #include "serve/kafka_request.h"
+#include "wire/record_batch.h"
 
 enum {
     PARTITIONS_MAX = 16384, /* of one request: all of 64 topics on 256 cores */
@@ -25,6 +26,7 @@ enum {
     VERSION_SESSIONS = 7,
     VERSION_STORAGE_ERROR = 6,
     VERSION_OFFSET_NOT_AVAILABLE = 9,
+    VERSION_ZSTD = 10,
     VERSION_TOPIC_IDS = 13,
     SESSION_EPOCH_INITIAL = 0,
 };
@@ -391,6 +393,15 @@ static enum status find_batch(const struct kafka_request *request, const struct 
     return STATUS_OK;
 }
 
+/* KIP-110: who asks with an older version cannot unpack zstd. All else is as old as RecordBatch. */
+static bool client_can_unpack(const struct kafka_request *request, struct bytes batch)
+{
+    struct record_batch_header header;
+    if (request->version >= VERSION_ZSTD) { return true; }
+    return record_batch_header_decode(batch, &header) != STATUS_OK ||
+           record_batch_codec(&header) != RECORD_CODEC_ZSTD;
+}
+
 /* Rot is passed over like any other gap in the offsets: an error here would make a client ask for
  * the same batch for ever. */
 static enum status append_batch(struct kafka_request *request, const struct fetch_topic *topic,
@@ -402,8 +413,11 @@ static enum status append_batch(struct kafka_request *request, const struct fetc
     uint8_t *const at = kafka_output_take(out, location->length_bytes);
     if (at == NULL) { return STATUS_NO_MEMORY; }
 
-    const enum status status =
+    enum status status =
         catalog_read(request->service->catalog, (size_t)topic->topic, location, &request->wait, at);
+    if (status == STATUS_OK && !client_can_unpack(request, bytes_of(at, location->length_bytes))) {
+        status = STATUS_UNSUPPORTED;
+    }
     if (status != STATUS_OK) { kafka_output_cut(out, mark_bytes); }
     if (status == STATUS_CORRUPT) {
         fetch->passed_fence = true;
@@ -418,8 +432,14 @@ static enum status append_batch(struct kafka_request *request, const struct fetc
     return STATUS_OK;
 }
 
-/* A batch could not be read. What came before it is sent; the error is told when the client asks
- * for the batch itself. Where retention took it meanwhile, its offset is out of range by now. */
+static enum kafka_error error_of(enum status why)
+{
+    return why == STATUS_UNSUPPORTED ? KAFKA_UNSUPPORTED_COMPRESSION_TYPE : KAFKA_STORAGE_ERROR;
+}
+
+/* A batch could not be read, or not by this client. What came before it is sent; the error is told
+ * when the client asks for the batch itself. Where retention took it meanwhile, its offset is out
+ * of range by now. */
 static void end_partition(struct kafka_request *request, const struct fetch_topic *topic,
                           const struct fetch_partition *wanted, enum status why)
 {
@@ -433,7 +453,7 @@ static void end_partition(struct kafka_request *request, const struct fetch_topi
     kafka_output_cut(&request->out, fetch->partition_begin);
     const struct kafka_partition look = look_at(request, topic, wanted);
     answer_partition_error(request, wanted->index,
-                           look.error != KAFKA_NONE ? look.error : KAFKA_STORAGE_ERROR);
+                           look.error != KAFKA_NONE ? look.error : error_of(why));
 }
 
 /* STATUS_BUSY: goes on when the batch is in memory. */

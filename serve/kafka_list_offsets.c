@@ -4,11 +4,13 @@
  * That may need the disk, so the request is answered partition by partition, and one that has to
  * wait is parsed again when it goes on. */
 #include <limits.h>
+#include <stdlib.h>
 
 #include "serve/kafka_error.h"
 #include "serve/kafka_partition.h"
 #include "serve/kafka_request.h"
 #include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 enum {
     TIMESTAMP_LATEST = -1,
@@ -48,19 +50,31 @@ static struct listed_offset listed_at(const struct kafka_partition *partition, i
 
 /* The first record of the batch whose timestamp is at least `least_ms`. The index promised one; a
  * batch where it is missing does not hold what its header says. */
-static enum status find_record(struct bytes batch, int64_t least_ms,
-                               struct record_batch_record *out)
+static enum status walk_to_record(struct record_batch_walk *walk, int64_t least_ms,
+                                  struct listed_offset *out)
+{
+    struct record_batch_record record;
+    while (record_batch_next(walk, &record) == STATUS_OK) {
+        if (record.timestamp_ms < least_ms) { continue; }
+        out->timestamp_ms = record.timestamp_ms;
+        out->offset = record.offset;
+        return STATUS_OK;
+    }
+    return STATUS_INVALID;
+}
+
+static enum status find_record(struct bytes batch, int64_t least_ms, struct listed_offset *out)
 {
     struct record_batch_header header;
     struct record_batch_walk walk;
-    const enum status status = record_batch_header_decode(batch, &header);
-    if (status != STATUS_OK) { return STATUS_INVALID; }
-
-    record_batch_walk_begin(&walk, batch, &header);
-    while (record_batch_next(&walk, out) == STATUS_OK) {
-        if (out->timestamp_ms >= least_ms) { return STATUS_OK; }
+    uint8_t *unpacked;
+    if (record_batch_header_decode(batch, &header) != STATUS_OK) { return STATUS_INVALID; }
+    if (record_codec_walk_begin(&walk, batch, &header, &unpacked) != STATUS_OK) {
+        return STATUS_INVALID;
     }
-    return STATUS_INVALID;
+    const enum status status = walk_to_record(&walk, least_ms, out);
+    free(unpacked);
+    return status;
 }
 
 /* The end of the answer serves as scratch for the batch, and is cut off again. */
@@ -76,10 +90,7 @@ static enum status read_record(struct kafka_request *request, const struct batch
         catalog_read(request->service->catalog, (size_t)request->list_offsets.topic, location,
                      &request->wait, scratch);
     if (status == STATUS_OK) {
-        struct record_batch_record record;
-        status = find_record(bytes_of(scratch, location->length_bytes), least_ms, &record);
-        out->timestamp_ms = record.timestamp_ms;
-        out->offset = record.offset;
+        status = find_record(bytes_of(scratch, location->length_bytes), least_ms, out);
     }
     kafka_output_cut(answer, mark_bytes);
     return status;

@@ -45,18 +45,12 @@ struct walk {
 
 /* ------------------------------------------------------------------------------------- digests */
 
-static bool batch_digest(struct walk *walk, struct batch *batch)
+static bool record_digests(struct walk *walk, const struct batch *batch,
+                           struct stored_batch *stored)
 {
-    struct bytes bytes;
-    struct stored_batch stored;
     struct record_batch_record record;
-    if (entry_bytes(walk->commit->bytes, &batch->entry, &bytes) != STATUS_OK) { return false; }
-    if (stored_batch_open(&stored, bytes, batch->base_offset, batch->record_count) != NULL) {
-        return false;
-    }
-    batch->digests = walk->digest_count;
     for (uint32_t i = 0; i < batch->record_count; i++) {
-        if (stored_batch_next(&stored, &record) != STATUS_OK) { return false; }
+        if (stored_batch_next(stored, &record) != STATUS_OK) { return false; }
         if ((uint64_t)record.offset != batch->base_offset + i) { return false; }
         walk->digests = audit_grow(walk->digests, walk->digest_count, &walk->digest_capacity,
                                    sizeof walk->digests[0]);
@@ -64,6 +58,20 @@ static bool batch_digest(struct walk *walk, struct batch *batch)
         if (!record_digest_of(&walk->digest, &record, digest)) { return false; }
     }
     return true;
+}
+
+static bool batch_digest(struct walk *walk, struct batch *batch)
+{
+    struct bytes bytes;
+    struct stored_batch stored;
+    if (entry_bytes(walk->commit->bytes, &batch->entry, &bytes) != STATUS_OK) { return false; }
+    if (stored_batch_open(&stored, bytes, batch->base_offset, batch->record_count) != NULL) {
+        return false;
+    }
+    batch->digests = walk->digest_count;
+    const bool whole = record_digests(walk, batch, &stored);
+    stored_batch_close(&stored);
+    return whole;
 }
 
 /* The digests of the run's records; NULL: they are not in this commit. Valid until the next call.

@@ -169,6 +169,7 @@ static json_t *records_json(const struct inspecting *inspecting, struct bytes by
         json_object_set_new(value, "holds", json_boolean(holds));
         json_array_append_new(out, value);
     }
+    stored_batch_close(&batch);
     return out;
 }
 
@@ -276,8 +277,11 @@ static void records_print(const struct inspecting *inspecting, struct bytes byte
     struct record_batch_record record;
     const char *const fault =
         stored_batch_open(&batch, bytes, entry->base_offset, entry->record_count);
-    if (fault != NULL) { printf("      DAMAGED: %s\n", fault); }
-    while (fault == NULL && stored_batch_next(&batch, &record) == STATUS_OK) {
+    if (fault != NULL) {
+        printf("      DAMAGED: %s\n", fault);
+        return;
+    }
+    while (stored_batch_next(&batch, &record) == STATUS_OK) {
         const uint64_t offset = (uint64_t)record.offset;
         char time[LOG_TIME_BYTES];
         if (offset < inspecting->options->from || offset >= inspecting->options->to) { continue; }
@@ -288,6 +292,7 @@ static void records_print(const struct inspecting *inspecting, struct bytes byte
         bytes_print(record.value);
         putchar('\n');
     }
+    stored_batch_close(&batch);
 }
 
 static void entry_print(const struct inspecting *inspecting, struct bytes commit,

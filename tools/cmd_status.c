@@ -171,6 +171,24 @@ static void print_losses(const struct runtime_sample *now)
     }
 }
 
+/* What compression saved and cost, where a topic has a codec. */
+static void print_compression(const struct runtime_sample *now)
+{
+    for (size_t i = 0; i < now->partition_count; i++) {
+        const uint64_t *const counters = now->partitions[i].stats.counters;
+        const uint64_t packed = counters[STATS_batches_compressed];
+        const uint64_t no_time = counters[STATS_batches_plain_no_time];
+        const uint64_t no_gain = counters[STATS_batches_plain_no_gain];
+        char in[HUMAN_TEXT_BYTES];
+        char out[HUMAN_TEXT_BYTES];
+        if (!now->partitions[i].has_stats || packed + no_time + no_gain == 0) { continue; }
+        printf("  part %zu: %" PRIu64 " batches compressed (%s to %s); stored plain: %" PRIu64
+               " for want of time, %" PRIu64 " that would not shrink\n",
+               i, packed, human_bytes(counters[STATS_compression_in_bytes], in),
+               human_bytes(counters[STATS_compression_out_bytes], out), no_time, no_gain);
+    }
+}
+
 /* Native producers, where there are any: sessions and credit are those of a running node. */
 static void print_lanes(const struct runtime_sample *now)
 {
@@ -242,6 +260,7 @@ static void print_status(const struct runtime_sample *now, const struct runtime_
     print_node(now);
     print_partitions(now, before);
     print_losses(now);
+    print_compression(now);
     print_lanes(now);
     if (runtime_sample_is_running(now) && now->has_node) { print_paths(&now->node); }
     printf("\n");

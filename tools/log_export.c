@@ -83,6 +83,7 @@ static void batch_export(struct pass *pass, const struct index_entry *batch, str
         export->stopped = !export->on_record(export->context, &out) ||
                           export->records >= export->selection.records_max;
     }
+    stored_batch_close(&stored);
 }
 
 /* Where a commit was lost whose directory nothing repeats, the next batch says which offsets. */

@@ -354,21 +354,12 @@ static const char *lane_fault(const struct scanned_commit *commit, const struct 
     return NULL;
 }
 
-/* False: the records cannot be looked at, which is told elsewhere. */
-static bool fold_stored(struct pass *pass, const struct scanned_commit *commit,
-                        const struct lane_run *run, struct hash_fold *fold)
+static bool fold_records(struct pass *pass, struct stored_batch *batch, const struct lane_run *run,
+                         struct hash_fold *fold)
 {
-    struct entry entry;
-    struct bytes bytes;
-    struct stored_batch batch;
     struct record_batch_record record;
-    if (!run_place(commit, run, &entry)) { return false; }
-    if (entry_bytes(commit->bytes, &entry, &bytes) != STATUS_OK) { return false; }
-    if (stored_batch_open(&batch, bytes, entry.base_offset, entry.record_count) != NULL) {
-        return false;
-    }
     uint32_t left = run->count;
-    while (left > 0 && stored_batch_next(&batch, &record) == STATUS_OK) {
+    while (left > 0 && stored_batch_next(batch, &record) == STATUS_OK) {
         uint32_t digest;
         if ((uint64_t)record.offset < run->base_offset) { continue; }
         if (!record_digest_of(&pass->verify->digest, &record, &digest)) { return false; }
@@ -376,6 +367,23 @@ static bool fold_stored(struct pass *pass, const struct scanned_commit *commit,
         left--;
     }
     return left == 0;
+}
+
+/* False: the records cannot be looked at, which is told elsewhere. */
+static bool fold_stored(struct pass *pass, const struct scanned_commit *commit,
+                        const struct lane_run *run, struct hash_fold *fold)
+{
+    struct entry entry;
+    struct bytes bytes;
+    struct stored_batch batch;
+    if (!run_place(commit, run, &entry)) { return false; }
+    if (entry_bytes(commit->bytes, &entry, &bytes) != STATUS_OK) { return false; }
+    if (stored_batch_open(&batch, bytes, entry.base_offset, entry.record_count) != NULL) {
+        return false;
+    }
+    const bool whole = fold_records(pass, &batch, run, fold);
+    stored_batch_close(&batch);
+    return whole;
 }
 
 /* factor^count: `count` records in a row whose share is in `unstored`. */

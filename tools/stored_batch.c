@@ -1,5 +1,9 @@
 #include "tools/stored_batch.h"
 
+#include <stdlib.h>
+
+#include "wire/record_codec.h"
+
 const char *stored_batch_open(struct stored_batch *batch, struct bytes bytes, uint64_t base_offset,
                               uint32_t record_count)
 {
@@ -12,8 +16,17 @@ const char *stored_batch_open(struct stored_batch *batch, struct bytes bytes, ui
     if (batch->header.record_count < 0 || (uint32_t)batch->header.record_count != record_count) {
         return "batch record count";
     }
-    record_batch_walk_begin(&batch->walk, bytes, &batch->header);
-    return NULL;
+    switch (record_codec_walk_begin(&batch->walk, bytes, &batch->header, &batch->unpacked)) {
+    case STATUS_OK: return NULL;
+    case STATUS_NO_MEMORY: return "no memory to unpack it";
+    default: return "compressed records";
+    }
+}
+
+void stored_batch_close(struct stored_batch *batch)
+{
+    free(batch->unpacked);
+    batch->unpacked = NULL;
 }
 
 static const char *record_fault(struct record_batch_record *record,
@@ -33,11 +46,13 @@ const char *stored_batch_fault(struct bytes bytes, uint64_t base_offset, uint32_
     struct stored_batch batch;
     struct record_batch_record record;
     const char *fault = stored_batch_open(&batch, bytes, base_offset, record_count);
+    if (fault != NULL) { return fault; }
     uint64_t offset = base_offset;
     enum status status = STATUS_OK;
     while (fault == NULL && (status = stored_batch_next(&batch, &record)) == STATUS_OK) {
         fault = record_fault(&record, &batch, offset++);
     }
+    stored_batch_close(&batch);
     if (fault == NULL && status != STATUS_NOT_FOUND) { return "records"; }
     if (fault == NULL && offset - base_offset != record_count) { return "records"; }
     return fault;

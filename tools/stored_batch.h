@@ -1,9 +1,9 @@
 /* stored_batch.h - one RecordBatch as it stands in a commit, opened with every check that there is.
  *
  * Purpose  verify, inspect, export and audit look into stored records through this alone: what a
- *          batch may look like (plain, and what attributes will allow one day) is known here.
- * Owns     Nothing: the batch borrows the commit's bytes.
- * Threads  Any; no state. */
+ *          batch may look like, plain or compressed, is known here.
+ * Owns     The records of a compressed batch, unpacked, until it is closed; all else is borrowed
+ * from the commit. Threads  Any; no state. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,12 +20,16 @@ BEGIN_C_DECLS
 struct stored_batch {
     struct record_batch_header header;
     struct record_batch_walk walk;
+    uint8_t *unpacked; /* NULL: the batch is plain */
 };
 
 /* Kafka's checksum, and that the batch is the one of which the directory (or an index) speaks: base
- * offset, record count, and a length that fills `bytes`. NULL, or what does not hold. */
+ * offset, record count, and a length that fills `bytes`. NULL, and then stored_batch_close; or what
+ * does not hold. */
 MUST_CHECK const char *stored_batch_open(struct stored_batch *batch, struct bytes bytes,
                                          uint64_t base_offset, uint32_t record_count);
+
+void stored_batch_close(struct stored_batch *batch);
 
 /* STATUS_OK, STATUS_NOT_FOUND behind the last one, STATUS_CORRUPT. */
 MUST_CHECK static inline enum status stored_batch_next(struct stored_batch *batch,

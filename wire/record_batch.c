@@ -5,7 +5,9 @@
 #include "base/endian.h"
 
 enum {
+    RECORD_BATCH_LENGTH_AT = 8,
     RECORD_BATCH_CRC_AT = 17,
+    RECORD_BATCH_ATTRIBUTES_AT = 21,
     RECORD_BATCH_LENGTH_FRONT_BYTES = 12, /* base offset and the length itself: not counted by it */
     RECORD_BATCH_MAGIC = 2,
     RECORD_BYTES_MIN = 7, /* length, attributes, deltas, two lengths, header count: a byte each */
@@ -95,13 +97,31 @@ void record_batch_crc_patch(uint8_t *batch, uint32_t crc)
     store_be32(batch + RECORD_BATCH_CRC_AT, crc);
 }
 
+void record_batch_pack_patch(uint8_t *batch, enum record_codec codec, size_t packed_bytes)
+{
+    const size_t length_bytes = RECORD_BATCH_HEADER_BYTES + packed_bytes;
+    assert(length_bytes <= INT32_MAX);
+    store_be32(batch + RECORD_BATCH_LENGTH_AT,
+               (uint32_t)(length_bytes - RECORD_BATCH_LENGTH_FRONT_BYTES));
+    store_be16(batch + RECORD_BATCH_ATTRIBUTES_AT, (uint16_t)codec);
+}
+
 /* ---------------------------------------------------------------------------------- decoding */
+
+static bool attributes_are_ours(uint16_t attributes)
+{
+    return attributes == RECORD_CODEC_NONE || attributes == RECORD_CODEC_LZ4 ||
+           attributes == RECORD_CODEC_ZSTD;
+}
 
 static bool counts_hold(const struct record_batch_header *header)
 {
     const size_t records_bytes = (size_t)header->length_bytes - RECORD_BATCH_HEADER_BYTES;
     if (header->record_count < 0 || header->last_offset_delta < 0) { return false; }
-    if ((size_t)header->record_count > records_bytes / RECORD_BYTES_MIN) { return false; }
+    if (header->attributes == RECORD_CODEC_NONE &&
+        (size_t)header->record_count > records_bytes / RECORD_BYTES_MIN) {
+        return false;
+    }
     if (header->last_offset_delta < header->record_count - 1) { return false; }
     return header->base_offset >= 0 && header->base_offset <= INT64_MAX - header->last_offset_delta;
 }
@@ -133,7 +153,7 @@ enum status record_batch_header_decode(struct bytes bytes, struct record_batch_h
     }
     out->length_bytes = length_behind_bytes + RECORD_BATCH_LENGTH_FRONT_BYTES;
     if ((size_t)out->length_bytes > bytes.len_bytes) { return STATUS_TRUNCATED; }
-    if (out->attributes != 0) { return STATUS_UNSUPPORTED; }
+    if (!attributes_are_ours(out->attributes)) { return STATUS_UNSUPPORTED; }
     return counts_hold(out) ? STATUS_OK : STATUS_CORRUPT;
 }
 
@@ -165,14 +185,28 @@ bool record_batch_is_whole(struct bytes batch, uint64_t base_offset, int64_t lea
     return true;
 }
 
-void record_batch_walk_begin(struct record_batch_walk *walk, struct bytes batch,
-                             const struct record_batch_header *header)
+struct bytes record_batch_packed(struct bytes batch, const struct record_batch_header *header)
 {
     assert((size_t)header->length_bytes <= batch.len_bytes);
-    walk->rest = bytes_slice(batch, RECORD_BATCH_HEADER_BYTES, (size_t)header->length_bytes);
+    return bytes_slice(batch, RECORD_BATCH_HEADER_BYTES, (size_t)header->length_bytes);
+}
+
+void record_batch_walk_unpacked(struct record_batch_walk *walk, struct bytes records,
+                                const struct record_batch_header *header)
+{
+    walk->rest = records;
     walk->header = *header;
     walk->left = (uint32_t)header->record_count;
     walk->offset_delta_min = 0;
+}
+
+void record_batch_walk_begin(struct record_batch_walk *walk, struct bytes batch,
+                             const struct record_batch_header *header)
+{
+    record_batch_walk_unpacked(walk, record_batch_packed(batch, header), header);
+    if (record_batch_codec(header) == RECORD_CODEC_NONE) { return; }
+    walk->rest = bytes_of(batch.at, RECORD_BATCH_HEADER_BYTES); /* no record, and not the end */
+    walk->left = 0;
 }
 
 /* A length of -1 is null; anything below it, or past the end, is an overrun. */

@@ -3,8 +3,8 @@
  * Source   Apache Kafka, "Record Batch" and "Record" of the protocol guide. Integers big-endian,
  *          varints zigzag; the CRC is CRC-32C over everything from `attributes` on.
  * Owns     Nothing. Threads: any; no state.
- * We write attributes 0 (uncompressed, CreateTime), producer id -1, one batch a topic and commit.
- */
+ * We write attributes 0 (uncompressed, CreateTime) or a codec's number (record_codec.h), producer
+ *          id -1, one batch a topic and commit. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +17,12 @@
 #include "base/status.h"
 
 BEGIN_C_DECLS
+
+enum record_codec { /* Kafka's numbers: attributes, bits 0-2 */
+                    RECORD_CODEC_NONE = 0,
+                    RECORD_CODEC_LZ4 = 3,
+                    RECORD_CODEC_ZSTD = 4,
+};
 
 enum {
     RECORD_BATCH_HEADER_BYTES = 61,
@@ -78,12 +84,25 @@ uint8_t *record_batch_record_header_encode(struct bytes name, struct bytes value
 void record_batch_header_encode(const struct record_batch_header *header, uint8_t *at);
 void record_batch_crc_patch(uint8_t *batch, uint32_t crc);
 
+/* Says in an encoded header that `packed_bytes` of this codec stand behind it. The CRC is wrong
+ * then, until it is patched. */
+void record_batch_pack_patch(uint8_t *batch, enum record_codec codec, size_t packed_bytes);
+
 /* Reads and checks the header of the batch at the front of `bytes`: magic 2, a length that lies
  * inside `bytes`, counts that fit. STATUS_TRUNCATED, STATUS_CORRUPT, STATUS_UNSUPPORTED (another
- * magic, or any attribute: we write none, so compressed, control and LogAppendTime batches are not
- * ours). */
+ * magic, or an attribute that we never write: control and LogAppendTime batches and other codecs
+ * are not ours). */
 MUST_CHECK enum status record_batch_header_decode(struct bytes bytes,
                                                   struct record_batch_header *out);
+
+/* Of a header that was accepted: one of the enum. */
+static inline enum record_codec record_batch_codec(const struct record_batch_header *header)
+{
+    return (enum record_codec)header->attributes;
+}
+
+/* What stands behind the header of a batch that header_decode accepted. */
+struct bytes record_batch_packed(struct bytes batch, const struct record_batch_header *header);
 
 /* Whether the CRC inside the batch holds. `batch` is exactly one batch. */
 bool record_batch_crc_holds(struct bytes batch);
@@ -110,9 +129,13 @@ struct record_batch_walk {
     int64_t offset_delta_min; /* offsets rise strictly; gaps are legal */
 };
 
-/* Starts walking the records of a batch that header_decode accepted. */
+/* Starts walking the records of a batch that header_decode accepted. A compressed one has none that
+ * could be read here: the walk ends at once, STATUS_CORRUPT (record_codec_walk_begin takes all). */
 void record_batch_walk_begin(struct record_batch_walk *walk, struct bytes batch,
                              const struct record_batch_header *header);
+/* The same over records that were unpacked. */
+void record_batch_walk_unpacked(struct record_batch_walk *walk, struct bytes records,
+                                const struct record_batch_header *header);
 /* STATUS_OK, STATUS_NOT_FOUND behind the last one, STATUS_CORRUPT (then walk no further). */
 MUST_CHECK enum status record_batch_next(struct record_batch_walk *walk,
                                          struct record_batch_record *out);

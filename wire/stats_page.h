@@ -135,7 +135,13 @@ BEGIN_C_DECLS
     X(recovery_tails_cut, NOTE, "ends of the log that the last start cut: maybe acknowledged")     \
     X(recovery_bytes_cut, NOTE, "bytes that were written there")                                   \
     X(recovery_offsets_skipped, NOTE, "offsets of every topic that the last start skipped")        \
-    X(log_writes_late, NOTE, "segments given up because a write was out for 30 s")
+    X(log_writes_late, NOTE, "segments given up because a write was out for 30 s")                 \
+    X(batches_compressed, NOTE, "RecordBatches that were compressed")                              \
+    X(batches_plain_no_time, NOTE, "meant to be compressed, and stored plain: no time was left")   \
+    X(batches_plain_no_gain, NOTE, "meant to be compressed, and stored plain: none smaller")       \
+    X(compression_in_bytes, NOTE, "bytes of records that were compressed")                         \
+    X(compression_out_bytes, NOTE, "bytes that they became")                                       \
+    X(compression_cycles, NOTE, "TSC cycles of compressing, in vain too")
 
 enum stats_group {
     STATS_GROUP_FRAMES,

@@ -111,6 +111,28 @@ TEST(BadConfigs, AreManyEnough)
 
 // ---- what is read ------------------------------------------------------------------------------
 
+TEST(Config, TopicsHaveTheirOwnCodecsAndNoneByDefault)
+{
+    const std::string text =
+        "node: edge-17\n"
+        "workers: { cores: [0], compression_share: 40 }\n"
+        "ports: [ { device: net_null0, address: 192.0.2.10/24 } ]\n"
+        "topics: [ { name: a }, { name: b, compression: lz4 }, { name: c, compression: zstd },\n"
+        "          { name: d, compression: none } ]\n"
+        "listeners: [ { protocol: lines, port: 5140, topic: a } ]\n"
+        "storage: { paths: [/var/lib/penstock] }\n";
+    const Loaded config(text);
+    ASSERT_FALSE(config.Refused()) << config.Printed();
+
+    EXPECT_EQ(config->workers.compression_percent, 40U);
+    EXPECT_EQ(config->topics[0].compression, CONFIG_COMPRESSION_NONE);
+    EXPECT_EQ(config->topics[1].compression, CONFIG_COMPRESSION_LZ4);
+    EXPECT_EQ(config->topics[2].compression, CONFIG_COMPRESSION_ZSTD);
+    EXPECT_EQ(config->topics[3].compression, CONFIG_COMPRESSION_NONE);
+    const Loaded usual(FileText(kFolder / "good" / "design.yaml"));
+    EXPECT_EQ(usual->workers.compression_percent, 25U);
+}
+
 TEST(Config, FillsEveryFieldOfTheDesignsExample)
 {
     const Loaded config(FileText(kFolder / "good" / "design.yaml"));

@@ -14,6 +14,7 @@
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_packets.h"
 #include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 namespace {
 
@@ -156,6 +157,8 @@ class WorkerTest : public testing::Test {
             .commit_linger_unacked_ns = 2 * NS_PER_MS,
             .native = nullptr,
             .announces = false,
+            .codecs = codecs_,
+            .compression_percent = 100,
         };
         struct worker *made = nullptr;
         ASSERT_EQ(worker_create(&options, &made), STATUS_OK);
@@ -248,11 +251,13 @@ class WorkerTest : public testing::Test {
         ASSERT_TRUE(record_batch_crc_holds(batch));
         struct record_batch_walk walk;
         struct record_batch_record record;
-        record_batch_walk_begin(&walk, batch, &header);
+        uint8_t *unpacked;
+        ASSERT_EQ(record_codec_walk_begin(&walk, batch, &header, &unpacked), STATUS_OK);
         while (record_batch_next(&walk, &record) == STATUS_OK) {
             (*out)[record.offset] = std::string(reinterpret_cast<const char *>(record.value.at),
                                                 record.value.len_bytes);
         }
+        free(unpacked);
     }
 
     struct Free {
@@ -268,6 +273,7 @@ class WorkerTest : public testing::Test {
     std::unique_ptr<uint8_t, Free> ring_memory_;
     struct interface interface_ = {};
     int32_t log_topics_[2] = {};
+    enum record_codec codecs_[2] = {RECORD_CODEC_NONE, RECORD_CODEC_NONE};
     Owned<struct rule_set> rules_;
     Owned<struct sim_packets> packets_;
     Owned<struct sim_disk> disk_;
@@ -289,6 +295,27 @@ TEST_F(WorkerTest, StoresEachLineInTheTopicThatTheRulesSay)
     EXPECT_EQ(Counter(STATS_records_in), 4U);
     EXPECT_EQ(Counter(STATS_records_dropped_by_rule), 1U);
     EXPECT_EQ(Counter(STATS_records_stored), 3U);
+    ExpectLedgerAddsUp();
+}
+
+TEST_F(WorkerTest, CompressesTheTopicsThatHaveACodecAndNoOthers)
+{
+    codecs_[1] = RECORD_CODEC_LZ4;
+    MakeWorker();
+    Values plain;
+    Values packed;
+    for (int i = 0; i < 300; i++) {
+        plain.push_back("plain " + std::to_string(i) + std::string(100, 'a'));
+        packed.push_back("svc=pay " + std::to_string(i) + std::string(100, 'b'));
+        PutLines(plain.back() + "\n" + packed.back());
+    }
+
+    Settle();
+
+    EXPECT_EQ(Stored(log_topics_[0]), plain);
+    EXPECT_EQ(Stored(log_topics_[1]), packed);
+    EXPECT_GT(Counter(STATS_batches_compressed), 0U);
+    EXPECT_LT(Counter(STATS_records_stored_bytes), 300U * 106 + 300U * 60);
     ExpectLedgerAddsUp();
 }
 

@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "storage/scrub.h"
 #include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 enum {
     TOPICS_MAX = 16,
@@ -46,6 +47,7 @@ struct reader {
     bool alive;
     bool news;
     uint64_t next_position;
+    enum record_codec codec; /* of batches that are made from now on */
     uint64_t retire_at_find; /* 0: nothing */
     _Atomic uint64_t cold_reads;
     struct fake_topic topics[TOPICS_MAX];
@@ -180,6 +182,33 @@ void fake_reader_append_batch(struct reader *reader, size_t topic, uint32_t part
     reader->news = true;
 }
 
+void fake_reader_set_codec(struct reader *reader, enum record_codec codec)
+{
+    reader->codec = codec;
+}
+
+/* In place: what a test makes always shrinks. Answers the batch's new length. */
+static size_t pack_batch(enum record_codec codec, uint8_t *batch, size_t len_bytes)
+{
+    struct record_packer *packer;
+    if (codec == RECORD_CODEC_NONE) { return len_bytes; }
+    const enum status status = record_packer_create(codec, len_bytes, &packer);
+    uint8_t *const packed = malloc(len_bytes);
+    assert(status == STATUS_OK && packed != NULL);
+    const struct bytes plain =
+        bytes_slice(bytes_of(batch, len_bytes), RECORD_BATCH_HEADER_BYTES, len_bytes);
+    const size_t packed_bytes = record_packer_pack(packer, plain, packed, plain.len_bytes);
+    assert(packed_bytes > 0);
+    memcpy(batch + RECORD_BATCH_HEADER_BYTES, packed, packed_bytes);
+    record_batch_pack_patch(batch, codec, packed_bytes);
+    const size_t stored_bytes = RECORD_BATCH_HEADER_BYTES + packed_bytes;
+    record_batch_crc_patch(batch, crc32c(bytes_of(batch + RECORD_BATCH_CRC_BEGIN,
+                                                  stored_bytes - RECORD_BATCH_CRC_BEGIN)));
+    free(packed);
+    record_packer_destroy(packer);
+    return stored_bytes;
+}
+
 void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition, uint32_t records,
                         int64_t first_ms, int64_t step_ms, size_t value_bytes, bool in_ring)
 {
@@ -208,7 +237,8 @@ void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition,
     record_batch_crc_patch(bytes, crc32c(bytes_of(bytes + RECORD_BATCH_CRC_BEGIN,
                                                   len_bytes - RECORD_BATCH_CRC_BEGIN)));
 
-    fake_reader_append_batch(reader, topic, partition, bytes_of(bytes, len_bytes), in_ring);
+    const size_t stored_bytes = pack_batch(reader->codec, bytes, len_bytes);
+    fake_reader_append_batch(reader, topic, partition, bytes_of(bytes, stored_bytes), in_ring);
     free(bytes);
 }
 

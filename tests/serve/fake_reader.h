@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "storage/reader.h"
+#include "wire/record_batch.h"
 
 BEGIN_C_DECLS
 
@@ -28,6 +29,8 @@ size_t fake_reader_add_topic(struct reader *reader, const char *name, struct log
  * dots to value_bytes. Visible at once; reader_refresh then says that there is news. */
 void fake_reader_append(struct reader *reader, size_t topic, uint32_t partition, uint32_t records,
                         int64_t first_ms, int64_t step_ms, size_t value_bytes, bool in_ring);
+/* What the batches that fake_reader_append makes from now on are compressed with. */
+void fake_reader_set_codec(struct reader *reader, enum record_codec codec);
 /* Appends a finished batch as it is; its header says where it stands. */
 void fake_reader_append_batch(struct reader *reader, size_t topic, uint32_t partition,
                               struct bytes batch, bool in_ring);

@@ -475,4 +475,43 @@ TEST_F(FetchTest, RefusesMorePartitionsThanAnyNodeHas)
     EXPECT_EQ(request.turn, KAFKA_TURN_CLOSE);
 }
 
+TEST_F(FetchTest, ZstdNeedsVersion10AndAllElseIsSentToEveryVersion)
+{
+    fake_reader_set_codec(node.reader, RECORD_CODEC_LZ4);
+    Append(0, 200);
+    fake_reader_set_codec(node.reader, RECORD_CODEC_ZSTD);
+    Append(1, 200);
+    for (int16_t version : {4, 9}) {
+        FetchOptions options;
+        options.version = version;
+        const auto fetched = FetchNow({{0, 0}, {1, 0}}, options);
+
+        ASSERT_EQ(fetched.size(), 2U);
+        EXPECT_EQ(fetched[0].error, KAFKA_NONE) << version;
+        EXPECT_EQ(fetched[0].records, Batch(0, 0)) << version;
+        EXPECT_EQ(fetched[1].error, KAFKA_UNSUPPORTED_COMPRESSION_TYPE) << version;
+        EXPECT_TRUE(fetched[1].records.empty()) << version;
+    }
+    for (int16_t version : {10, 11}) {
+        FetchOptions options;
+        options.version = version;
+        const auto fetched = FetchNow({{1, 0}}, options);
+
+        ASSERT_EQ(fetched.size(), 1U);
+        EXPECT_EQ(fetched[0].error, KAFKA_NONE) << version;
+        EXPECT_EQ(fetched[0].records, Batch(1, 0)) << version;
+    }
+}
+
+TEST_F(FetchTest, AnOldClientGetsWhatStandsBeforeZstdAndThenTheError)
+{
+    Append(0, 200);
+    fake_reader_set_codec(node.reader, RECORD_CODEC_ZSTD);
+    Append(0, 200);
+
+    EXPECT_EQ(FetchNow({{0, 0}})[0].records, Batch(0, 0));
+    EXPECT_EQ(FetchNow({{0, 0}})[0].error, KAFKA_NONE);
+    EXPECT_EQ(FetchNow({{0, 10}})[0].error, KAFKA_UNSUPPORTED_COMPRESSION_TYPE);
+}
+
 } // namespace

@@ -192,4 +192,17 @@ TEST_F(ListOffsetsTest, AGreatestTimestampAtTheEndOfTimeEndsTheSearch)
     EXPECT_EQ(ListMax().offset, 0);
 }
 
+TEST_F(ListOffsetsTest, LooksIntoCompressedBatches)
+{
+    for (enum record_codec codec : {RECORD_CODEC_LZ4, RECORD_CODEC_ZSTD}) {
+        const int64_t first_ms = 1000 * codec;
+        fake_reader_set_codec(node.reader, codec);
+        fake_reader_append(node.reader, 0, 0, 4, first_ms, 10, 200, true);
+        const Listed listed = List(first_ms + 11);
+        EXPECT_EQ(listed.error, KAFKA_NONE);
+        EXPECT_EQ(listed.timestamp_ms, first_ms + 20);
+        EXPECT_EQ(listed.offset, codec == RECORD_CODEC_LZ4 ? 2 : 6);
+    }
+}
+
 } // namespace

@@ -139,18 +139,23 @@ struct FetchOptions {
     int16_t version = 6;
 };
 
-// Fetch, of one topic.
+// Fetch version 4 to 11, of one topic.
 inline Bytes Fetch(const std::string &topic, const std::vector<Wanted> &wanted,
                    const FetchOptions &options = {})
 {
     Frame frame(KAFKA_FETCH, options.version);
     frame.I32(-1).I32(options.wait_ms).I32(options.bytes_min).I32(options.bytes_max).I8(0);
+    if (options.version >= 7) { frame.I32(0).I32(-1); } // no session
     frame.I32(1).Text(topic).I32(int32_t(wanted.size()));
     for (const Wanted &each : wanted) {
-        frame.I32(each.partition).I64(each.offset);
+        frame.I32(each.partition);
+        if (options.version >= 9) { frame.I32(-1); } // any leader epoch
+        frame.I64(each.offset);
         if (options.version >= 5) { frame.I64(-1); }
         frame.I32(each.bytes_max);
     }
+    if (options.version >= 7) { frame.I32(0); } // none forgotten
+    if (options.version >= 11) { frame.Text(""); }
     return frame.bytes;
 }
 
@@ -161,13 +166,14 @@ struct Fetched {
     Bytes records;
 };
 
-// Reads an answer to Fetch version 4 to 6 of one topic.
+// Reads an answer to Fetch version 4 to 11 of one topic.
 inline std::vector<Fetched> ReadFetched(const Bytes &answer, int16_t version = 6)
 {
     std::vector<Fetched> out;
     struct cursor in = cursor_over(View(answer));
     EXPECT_EQ(cursor_be32(&in), answer.size() - 4);
-    cursor_skip(&in, 4 + 4); // correlation id, throttle
+    cursor_skip(&in, 4 + 4);                       // correlation id, throttle
+    if (version >= 7) { cursor_skip(&in, 2 + 4); } // error, session
     EXPECT_EQ(cursor_be32(&in), 1U);
     cursor_skip(&in, cursor_be16(&in));
     const uint32_t count = cursor_be32(&in);
@@ -176,8 +182,9 @@ inline std::vector<Fetched> ReadFetched(const Bytes &answer, int16_t version = 6
         each.partition = int32_t(cursor_be32(&in));
         each.error = int16_t(cursor_be16(&in));
         each.high_watermark = int64_t(cursor_be64(&in));
-        cursor_skip(&in, version >= 5 ? 16 : 8);  // last stable offset, log start
-        EXPECT_EQ(int32_t(cursor_be32(&in)), -1); // aborted transactions, isolation 0
+        cursor_skip(&in, version >= 5 ? 16 : 8);    // last stable offset, log start
+        EXPECT_EQ(int32_t(cursor_be32(&in)), -1);   // aborted transactions, isolation 0
+        if (version >= 11) { cursor_skip(&in, 4); } // preferred replica
         each.records = Copy(cursor_bytes(&in, cursor_be32(&in)));
         out.push_back(each);
     }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "storage/disk.h"
 #include "storage/reader.h"
+#include "wire/record_codec.h"
 
 enum { INDEX_CACHE_BYTES = 1 << 20 };
 
@@ -27,13 +28,14 @@ static enum status visit_batch(const struct log_visit *log, struct bytes batch)
 
     struct record_batch_walk walk;
     struct record_batch_record record;
-    record_batch_walk_begin(&walk, batch, &header);
-    for (;;) {
-        status = record_batch_next(&walk, &record);
-        if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
-        if (status != STATUS_OK) { return status; }
+    uint8_t *unpacked;
+    status = record_codec_walk_begin(&walk, batch, &header, &unpacked);
+    if (status != STATUS_OK) { return status; }
+    while ((status = record_batch_next(&walk, &record)) == STATUS_OK) {
         log->visit(log->context, log->partition, log->topic, &record);
     }
+    free(unpacked);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 static enum status read_batch(const struct log_visit *log, const struct batch_location *location)

@@ -19,6 +19,7 @@
 #include "tests/sim/sim_disk.h"
 #include "wire/log_format.h"
 #include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 namespace penstock_test {
 
@@ -324,6 +325,44 @@ class LogBuilder {
         return out;
     }
 
+    // Real batches are compressed from now on.
+  public:
+    LogBuilder &Compress(enum record_codec codec)
+    {
+        codec_ = codec;
+        return *this;
+    }
+
+    // Packed records are no frame any more; the batch's checksum holds all the same.
+    LogBuilder &Spoil(bool spoil)
+    {
+        spoil_ = spoil;
+        return *this;
+    }
+
+  private:
+    std::string Packed(const std::string &plain) const
+    {
+        struct record_packer *packer = nullptr;
+        const struct bytes records = bytes_slice(bytes_of(plain.data(), plain.size()),
+                                                 RECORD_BATCH_HEADER_BYTES, plain.size());
+        std::string out(plain.size() * 2 + 1024, '\0');
+        out.replace(0, RECORD_BATCH_HEADER_BYTES, plain, 0, RECORD_BATCH_HEADER_BYTES);
+        auto *const begin = reinterpret_cast<uint8_t *>(out.data());
+        EXPECT_EQ(record_packer_create(codec_, plain.size(), &packer), STATUS_OK);
+        const size_t packed_bytes =
+            record_packer_pack(packer, records, begin + RECORD_BATCH_HEADER_BYTES,
+                               out.size() - RECORD_BATCH_HEADER_BYTES);
+        EXPECT_GT(packed_bytes, 0U);
+        record_packer_destroy(packer);
+        out.resize(RECORD_BATCH_HEADER_BYTES + packed_bytes);
+        if (spoil_) { out[RECORD_BATCH_HEADER_BYTES] ^= 0x20; }
+        record_batch_pack_patch(begin, codec_, packed_bytes);
+        record_batch_crc_patch(begin, crc32c(bytes_of(begin + RECORD_BATCH_CRC_BEGIN,
+                                                      out.size() - RECORD_BATCH_CRC_BEGIN)));
+        return out;
+    }
+
     std::string RealBatch(const Batch &batch, uint64_t base_offset) const
     {
         size_t values_bytes = 0;
@@ -370,7 +409,9 @@ class LogBuilder {
     std::string Payload(const Batch &batch)
     {
         if (real_batches_) {
-            return RealBatch(batch, topics_[static_cast<size_t>(batch.topic)].next);
+            const std::string plain =
+                RealBatch(batch, topics_[static_cast<size_t>(batch.topic)].next);
+            return codec_ == RECORD_CODEC_NONE ? plain : Packed(plain);
         }
         std::string out;
         while (out.size() < batch.bytes) {
@@ -468,6 +509,8 @@ class LogBuilder {
     uint32_t leader_epoch_ = 0;
     bool fresh_ = false;
     bool real_batches_ = false;
+    enum record_codec codec_ = RECORD_CODEC_NONE;
+    bool spoil_ = false;
 };
 
 } // namespace penstock_test

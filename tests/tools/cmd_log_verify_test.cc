@@ -256,6 +256,63 @@ TEST_F(VerifyRunning, MissesWhatTheRootPageCallsDurable)
     ExpectTold(Range(last.position, 0).substr(0, 20));
 }
 
+// ---- compressed batches
+
+class VerifyCompressed : public CmdLog, public ::testing::WithParamInterface<enum record_codec> {
+  protected:
+    VerifyCompressed() { log_.Compress(GetParam()); }
+
+    // A byte of the packed records becomes another one, under checksums that all hold.
+    void PackSomethingElse()
+    {
+        log_.Spoil(true).Commit({{0, 2, 0, 1, {"first value", "second value"}}});
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Codecs, VerifyCompressed,
+                         ::testing::Values(RECORD_CODEC_LZ4, RECORD_CODEC_ZSTD),
+                         [](const auto &info) {
+                             return std::string(record_codec_text(info.param));
+                         });
+
+TEST_P(VerifyCompressed, LooksAtEveryRecordInside)
+{
+    log_.Commit({{0, 2, 0, 1, {"first value", "second value"}}});
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 0) << output_;
+    EXPECT_NE(output_.find("11 records"), std::string::npos) << output_;
+}
+
+TEST_P(VerifyCompressed, TellsRecordsThatDoNotUnpack)
+{
+    PackSomethingElse();
+    Save(1);
+
+    EXPECT_EQ(Run({"verify", storage_.path()}), 1) << output_;
+    EXPECT_NE(output_.find("compressed records; topic events, offsets 7..8"), std::string::npos)
+        << output_;
+}
+
+TEST_P(VerifyCompressed, ExportGivesThePlainValues)
+{
+    log_.Commit({{0, 2, 0, 1, {"first value", "second value"}}});
+    Save(1);
+
+    EXPECT_EQ(Run({"export", "--topic", "events", storage_.path()}), 0) << errors_;
+    EXPECT_NE(output_.find("first value"), std::string::npos) << output_;
+    EXPECT_NE(output_.find("second value"), std::string::npos) << output_;
+}
+
+TEST_P(VerifyCompressed, InspectShowsThePlainValues)
+{
+    log_.Commit({{0, 2, 0, 1, {"first value", "second value"}}});
+    Save(1);
+
+    EXPECT_EQ(Run({"inspect", "--records", storage_ / SegmentName(1)}), 0) << errors_;
+    EXPECT_NE(output_.find("\"second value\""), std::string::npos) << output_;
+}
+
 // ---- lanes
 
 class VerifyLanes : public CmdLog {
@@ -308,6 +365,23 @@ TEST_F(VerifyLanes, HoldsTheRecordsAgainstTheRunningHash)
     Commits("second");
 
     EXPECT_EQ(Run({"verify", "--lanes", storage_.path()}), 0) << output_;
+}
+
+TEST_F(VerifyLanes, HoldsCompressedRecordsAgainstTheRunningHash)
+{
+    log_.Compress(RECORD_CODEC_ZSTD);
+    Commits("second");
+
+    EXPECT_EQ(Run({"verify", "--lanes", storage_.path()}), 0) << output_;
+}
+
+TEST_F(VerifyLanes, FindsACompressedRecordThatIsNotTheOneSent)
+{
+    log_.Compress(RECORD_CODEC_LZ4);
+    Commits("sec0nd");
+
+    EXPECT_EQ(Run({"verify", "--lanes", storage_.path()}), 1);
+    EXPECT_NE(output_.find("lane's records do not give its hash"), std::string::npos) << output_;
 }
 
 TEST_F(VerifyLanes, FindsARecordThatIsNotTheOneSent)

@@ -119,6 +119,25 @@ TEST(Status, SaysWhatTheLastStartFoundLost)
     EXPECT_TRUE(Contains(out, "skipped 64000 offsets")) << out;
 }
 
+TEST(Status, SaysWhatCompressionDid)
+{
+    RuntimePages pages(1);
+    EXPECT_FALSE(Contains(Status(pages, "").out, "compressed"));
+    struct stats_page &stats = pages.Stats(0);
+    stats.counters[STATS_batches_compressed] = 12;
+    stats.counters[STATS_batches_plain_no_time] = 3;
+    stats.counters[STATS_batches_plain_no_gain] = 4;
+    stats.counters[STATS_compression_in_bytes] = 4096;
+    stats.counters[STATS_compression_out_bytes] = 1024;
+
+    const std::string out = Status(pages, "").out;
+
+    EXPECT_TRUE(Contains(out,
+                         "part 0: 12 batches compressed (4.00 KiB to 1.00 KiB); stored plain: 3 "
+                         "for want of time, 4 that would not shrink"))
+        << out;
+}
+
 TEST(Status, AClosedLogSaysWhy)
 {
     RuntimePages pages(1);

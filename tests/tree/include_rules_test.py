@@ -34,6 +34,8 @@ DOORS = [
     ("jansson.h", ["tools/", "serve/", "tests/", "bench/"]),
     ("numa.h", ["nic/dpdk_", "dataplane/node"]),
     ("isa-l", ["base/crc32c.c", "bench/"]),
+    ("lz4", ["wire/record_codec.c"]),
+    ("zstd.h", ["wire/record_codec.c"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

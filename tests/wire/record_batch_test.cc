@@ -299,6 +299,10 @@ TEST(RecordBatchHeader, RefusesOtherMagicsAndEveryAttribute)
 
     EXPECT_EQ(DecodeHeader(Patched(good, 16, 1)), STATUS_UNSUPPORTED);
     EXPECT_EQ(DecodeHeader(Patched(good, 22, 1)), STATUS_UNSUPPORTED);    // gzip
+    EXPECT_EQ(DecodeHeader(Patched(good, 22, 2)), STATUS_UNSUPPORTED);    // snappy
+    EXPECT_EQ(DecodeHeader(Patched(good, 22, 5)), STATUS_UNSUPPORTED);    // nothing yet
+    EXPECT_EQ(DecodeHeader(Patched(good, 22, 0x0b)), STATUS_UNSUPPORTED); // lz4, LogAppendTime
+    EXPECT_EQ(DecodeHeader(Patched(good, 21, 1)), STATUS_UNSUPPORTED);
     EXPECT_EQ(DecodeHeader(Patched(good, 22, 0x20)), STATUS_UNSUPPORTED); // control
 }
 
@@ -409,5 +413,19 @@ TEST_P(RecordSize, IsWhatTheSizesPromiseAtEveryVarintEdge)
 
 INSTANTIATE_TEST_SUITE_P(Edges, RecordSize,
                          testing::Values(0, 1, 13, 14, 15, 63, 64, 2045, 2046, 2047, 8191, 8192));
+
+TEST(RecordBatch, CompressedRecordsAreNotWalkedAsIfTheyWerePlain)
+{
+    for (uint8_t codec : {RECORD_CODEC_LZ4, RECORD_CODEC_ZSTD}) {
+        const Bytes batch = Patched(FromHex(kafka_python_hex), 22, codec);
+        struct record_batch_header header;
+        ASSERT_EQ(record_batch_header_decode(View(batch), &header), STATUS_OK);
+        EXPECT_EQ(record_batch_codec(&header), codec);
+        struct record_batch_walk walk;
+        struct record_batch_record record;
+        record_batch_walk_begin(&walk, View(batch), &header);
+        EXPECT_EQ(record_batch_next(&walk, &record), STATUS_CORRUPT);
+    }
+}
 
 } // namespace
