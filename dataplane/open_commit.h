@@ -92,8 +92,8 @@ struct open_commit_options {
     size_t frames_held_max;
     size_t bytes_max; /* of record batches */
     size_t records_max;
-    uint64_t linger_ns;         /* of records that a producer waits for, and of lanes */
-    uint64_t linger_unacked_ns; /* of others, where there are few */
+    uint64_t linger_ns;              /* of records that a producer waits for, and of lanes */
+    uint64_t linger_unacked_ns;      /* of others, where there are few */
     const enum record_codec *codecs; /* by topic; NULL: all plain */
     uint32_t compression_percent;    /* of the worker's time */
     struct stats_page *stats;        /* may be NULL without codecs */

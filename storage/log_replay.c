@@ -213,8 +213,10 @@ static void header_complete(struct log_replay *replay, size_t index)
     const struct segment_header *const from = &replay->chain->segments[below].header;
     header->cluster_id = from->cluster_id;
     header->predecessor_nonce = from->nonce;
-    header->leader_epoch = replay->leader_epoch;
-    if (replay->footer_last && replay->offsets_skipped) { header->leader_epoch++; }
+    /* What its batches name is what it was; else what the footer below says that it had to be. */
+    uint32_t leader_epoch = replay->leader_epoch;
+    if (replay->footer_last && replay->offsets_skipped) { leader_epoch++; }
+    if (header->leader_epoch < leader_epoch) { header->leader_epoch = leader_epoch; }
     if (header->incarnation == from->incarnation) {
         header->tail_records_max = from->tail_records_max;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "wire/record_batch.h"
 
 enum {
     WINDOW_BYTES = 1 << 20,         /* one read, where a commit is not larger */
@@ -162,6 +163,21 @@ static enum verdict commit_judge(struct segment_scan *scan, uint64_t position,
 
 /* The first commit repeats what matters of a header that is damaged. Also tells a flipped version
  * field from a newer format, whose commits this build could not read either. */
+/* The leader epoch that the first batch of a commit was given; 0: it has none that holds. */
+static uint32_t epoch_of_batches(struct bytes commit, const struct commit_header *header)
+{
+    for (uint32_t i = 0; i < header->entry_count; i++) {
+        const struct entry entry = entry_decode(commit, i);
+        struct bytes batch;
+        struct record_batch_header facts;
+        if (entry.type != ENTRY_RECORDS) { continue; }
+        if (entry_bytes(commit, &entry, &batch) != STATUS_OK) { continue; }
+        if (record_batch_header_decode(batch, &facts) != STATUS_OK) { continue; }
+        if (facts.leader_epoch > 0) { return (uint32_t)facts.leader_epoch; }
+    }
+    return 0;
+}
+
 static bool header_rebuild(struct segment_scan *scan)
 {
     struct bytes bytes;
@@ -174,6 +190,7 @@ static bool header_rebuild(struct segment_scan *scan)
         .log_id = commit.log_id,
         .nonce = commit.nonce,
         .capacity_bytes = scan->size_bytes,
+        .leader_epoch = epoch_of_batches(bytes, &commit),
         .incarnation = commit.incarnation,
         .first_commit_number = commit.number,
         .predecessor_commit_number = commit.number - 1,

@@ -80,7 +80,7 @@ class Run {
     void Write()
     {
         const uint64_t number = rig_.Write(1 + static_cast<uint32_t>(random_() % 5),
-                                           100 + static_cast<size_t>(random_() % 16000));
+                                           200 + static_cast<size_t>(random_() % 16000));
         if (number == 0) { return; } // the log takes none now
         promise_.records = rig_.written;
         promise_.numbers.push_back(number);

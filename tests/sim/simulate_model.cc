@@ -177,7 +177,10 @@ void Model::ToldLost(uint32_t lane, uint64_t first, uint64_t count)
 void Model::DiskPutBack()
 {
     put_back_ = true;
-    for (Sent &sent : sent_) { sent.at_risk = true; }
+    for (Sent &sent : sent_) {
+        sent.at_risk = true;
+        sent.said_lost = false; // this disk may have what the one before had lost
+    }
 }
 
 void Model::CommitsWereFenced()

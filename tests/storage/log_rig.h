@@ -30,6 +30,7 @@
 #include "tests/storage/temporary_directory.h"
 #include "wire/lane_format.h"
 #include "wire/log_format.h"
+#include "wire/record_batch.h"
 
 /* One RECORDS entry: as written by a test, or as found on a disk. */
 struct FoundEntry {
@@ -363,10 +364,22 @@ class LogRig {
         ASSERT_GE(sink_room_bytes(&room), bytes);
         uint8_t *const at = sink_take(&room, bytes);
         for (size_t i = 0; i < bytes; i++) { at[i] = static_cast<uint8_t>(fill_++ * 7 + i); }
+        if (bytes >= RECORD_BATCH_HEADER_BYTES) { PutHeader(at, bytes, topic); }
         const uint32_t crc = crc32c(bytes_of(at, bytes));
         staged_.push_back({topic, core_log_next_offset(log, topic), records, crc, 0, 0});
         core_log_entry_add(log, draft, topic, records, static_cast<uint32_t>(bytes), crc,
                            now.wall_ms);
+    }
+    /* What a reader wants to see of a batch, over the first of its bytes. */
+    void PutHeader(uint8_t *at, size_t bytes, int32_t topic) const
+    {
+        struct record_batch_header header = {};
+        header.base_offset = static_cast<int64_t>(core_log_next_offset(log, topic));
+        header.length_bytes = static_cast<int32_t>(bytes);
+        header.leader_epoch = static_cast<int32_t>(core_log_leader_epoch(log));
+        record_batch_header_encode(&header, at);
+        record_batch_crc_patch(
+            at, crc32c(bytes_of(at + RECORD_BATCH_CRC_BEGIN, bytes - RECORD_BATCH_CRC_BEGIN)));
     }
     uint64_t Submit(struct commit_draft *draft, struct commit_facts facts = {})
     {
