@@ -132,8 +132,9 @@ TEST(Status, SaysWhatCompressionDid)
 
     const std::string out = Status(pages, "").out;
 
-    EXPECT_TRUE(Contains(out, "part 0: 12 batches compressed (4.0KiB to 1.0KiB); stored plain: 3 "
-                              "for want of time, 4 that would not shrink"))
+    EXPECT_TRUE(Contains(out,
+                         "part 0: 12 batches compressed (4.00 KiB to 1.00 KiB); stored plain: 3 "
+                         "for want of time, 4 that would not shrink"))
         << out;
 }
 
