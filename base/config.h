@@ -123,6 +123,7 @@ struct config {
         uint64_t segment_age_ns; /* 0: by bytes only */
         uint64_t commit_bytes;
         uint64_t commit_linger_ns;
+        uint64_t commit_linger_unacked_ns;
         uint32_t commits_in_flight;
         enum config_durability durability;
         uint64_t ring_bytes;        /* commit ring of one worker */

@@ -198,8 +198,14 @@ static const struct config_key keys[] = {
      IN_CONFIG(storage.commit_bytes),
      config_read_blocks},
     {{"storage.commit.linger", "duration", "0s", "1s", "2ms",
-      "A commit is written when its oldest record has waited this long."},
+      "A commit is written when its oldest record has waited this long; see `linger_unacked`."},
      IN_CONFIG(storage.commit_linger_ns),
+     config_read_duration},
+    {{"storage.commit.linger_unacked", "duration", "0s", "1s", "1s",
+      "As `linger`, for records that nobody waits for an acknowledgement of (lines, syslog): so "
+      "few "
+      "that a commit would be mostly padding wait this long for more."},
+     IN_CONFIG(storage.commit_linger_unacked_ns),
      config_read_duration},
     {{"storage.commit.in_flight", "integer", "1", "64", "4",
       "Commits of one worker that are being written at the same time, at most."},

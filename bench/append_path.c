@@ -12,15 +12,14 @@
 #include "base/invariant.h"
 #include "base/mapped_file.h"
 #include "dataplane/open_commit.h"
+#include "dataplane/partitions.h"
 #include "storage/core_log.h"
 #include "storage/segment_supply.h"
 #include "wire/commit_ring.h"
 
 enum {
     TOPIC = 0,
-    COMMIT_RECORDS_MAX = 65536,    /* as a node has */
-    BYTES_PER_INDEX_ENTRY = 16384, /* likewise */
-    INDEX_ENTRIES_MIN = 4096,
+    COMMIT_RECORDS_MAX = 65536, /* as a node has */
     DEPTH_SPARE = 8,
     HELPER_PAUSE_NS = 1 * NS_PER_MS,
     DRAIN_TIMEOUT_S = 30,
@@ -60,12 +59,11 @@ static void *prepare_segments(void *argument)
 static enum status create_supply(struct append_path *path)
 {
     const uint64_t segment_bytes = path->options.files->size_bytes;
-    const uint64_t entries = segment_bytes / BYTES_PER_INDEX_ENTRY;
     const struct segment_supply_options supply = {
         .files = recycled_files_port(path->options.files),
         .runtime = path->options.runtime,
         .segment_bytes = segment_bytes,
-        .index_entries = (uint32_t)(entries < INDEX_ENTRIES_MIN ? INDEX_ENTRIES_MIN : entries),
+        .index_bytes = partitions_index_bytes(segment_bytes),
         .log_count = 1,
     };
     enum status status = segment_supply_create(&supply, &path->supply);
@@ -180,7 +178,9 @@ static size_t add_burst(struct append_path *path, size_t count, uint64_t due_ns,
             .timestamp_ms = wall_ms,
             .topic = RECORD_NO_TOPIC,
         };
-        if (open_commit_add(&path->commit, &record, &verdict, due_ns) != STATUS_OK) { return i; }
+        if (open_commit_add(&path->commit, &record, &verdict, due_ns, true) != STATUS_OK) {
+            return i;
+        }
         path->position += record_bytes;
         if (path->position + record_bytes > path->options.data.len_bytes) { path->position = 0; }
     }

@@ -26,8 +26,6 @@ enum {
     /* as in node.c */
     INDEX_GRACE_NS = 1 * NS_PER_S,
     RETENTION_GRACE_S = 5,
-    BYTES_PER_INDEX_ENTRY = 16384,
-    INDEX_ENTRIES_MIN = 4096,
 
     FRAMES_AHEAD = FRAMES_BURST, /* in the ring, not yet received, before the next burst is fed */
     DRAIN_TIMEOUT_S = 10,
@@ -81,13 +79,11 @@ static enum status open_runtime(struct appliance *appliance)
 static enum status create_supply(struct appliance *appliance)
 {
     const struct config *const config = appliance->config;
-    uint64_t entries = config->storage.segment_bytes / BYTES_PER_INDEX_ENTRY;
-    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
     const struct segment_supply_options supply = {
         .files = appliance->logs.files,
         .runtime = appliance->runtime.path,
         .segment_bytes = config->storage.segment_bytes,
-        .index_entries = (uint32_t)entries,
+        .index_bytes = partitions_index_bytes(config->storage.segment_bytes),
         .log_count = 1,
         .grace_ns = INDEX_GRACE_NS,
     };

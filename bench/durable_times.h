@@ -22,6 +22,7 @@ struct durable_times {
     size_t count;
     char names[DURABLE_TIMES_INDEXES_MAX][64];
     struct mapped_file files[DURABLE_TIMES_INDEXES_MAX];
+    struct durable_batches *batches[DURABLE_TIMES_INDEXES_MAX]; /* what was read of each so far */
 };
 
 void durable_times_init(struct durable_times *times, const char *runtime, uint32_t partition);
@@ -31,7 +32,6 @@ void durable_times_deinit(struct durable_times *times);
 void durable_times_refresh(struct durable_times *times);
 
 /* CLOCK_MONOTONIC at which the topic's batch at `base_offset` was published; 0: not found. */
-uint64_t durable_times_find(const struct durable_times *times, const char *topic,
-                            uint64_t base_offset);
+uint64_t durable_times_find(struct durable_times *times, const char *topic, uint64_t base_offset);
 
 END_C_DECLS

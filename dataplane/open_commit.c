@@ -5,7 +5,14 @@
 
 #include "base/invariant.h"
 
-enum { RECORD_HEADERS_MEAN = 4 }; /* headers a record that a full commit has room for */
+enum {
+    RECORD_HEADERS_MEAN = 4, /* headers a record that a full commit has room for */
+    /* A commit is worth a write when it is not much longer than its batches, and those are so long
+     * that their lines in directory and index are a small part of them. */
+    WORTH_BATCH_BYTES = 1024, /* of one topic, on average */
+    WORTH_LENGTH_PARTS = 3,   /* of the commit at most … */
+    WORTH_BATCH_PARTS = 2,    /* … for as many of its batches */
+};
 
 bool open_commit_is_empty(const struct open_commit *commit)
 {
@@ -13,20 +20,40 @@ bool open_commit_is_empty(const struct open_commit *commit)
            (commit->journal == NULL || lane_journal_is_empty(commit->journal));
 }
 
-static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns, uint64_t width_ns)
+/* Every second point joins the one before it. */
+static void arrivals_widen(struct arrivals *arrivals)
 {
+    for (uint32_t i = 0; i < ARRIVALS_MAX / 2; i++) {
+        const struct arrival *const pair = &arrivals->items[2 * (size_t)i];
+        arrivals->items[i] =
+            (struct arrival){pair[0].received_ns, pair[0].records + pair[1].records};
+    }
+    arrivals->count = ARRIVALS_MAX / 2;
+    arrivals->width_ns *= 2;
+}
+
+static void arrivals_add(struct arrivals *arrivals, uint64_t received_ns)
+{
+    if (arrivals->count == ARRIVALS_MAX) { arrivals_widen(arrivals); }
     struct arrival *const last = arrivals->count > 0 ? &arrivals->items[arrivals->count - 1] : NULL;
     /* Merged into the earlier point: latency is over-told by the width at most, never under. */
-    if (last != NULL &&
-        (received_ns - last->received_ns < width_ns || arrivals->count == ARRIVALS_MAX)) {
+    if (last != NULL && received_ns - last->received_ns < arrivals->width_ns) {
         last->records++;
         return;
     }
     arrivals->items[arrivals->count++] = (struct arrival){received_ns, 1};
 }
 
+/* What was received then wants to be written in time. */
+static void wait_until(struct open_commit *commit, uint64_t received_ns, bool awaited)
+{
+    const uint64_t due_ns = received_ns + (awaited ? commit->linger_ns : commit->linger_unacked_ns);
+    if (due_ns < commit->due_ns) { commit->due_ns = due_ns; }
+    commit->awaited = commit->awaited || awaited;
+}
+
 enum status open_commit_add(struct open_commit *commit, const struct record *record,
-                            const struct verdict *verdict, uint64_t received_ns)
+                            const struct verdict *verdict, uint64_t received_ns, bool awaited)
 {
     const enum status status =
         batch_add(commit->batch, record, verdict->topics, verdict->topic_count);
@@ -34,9 +61,10 @@ enum status open_commit_add(struct open_commit *commit, const struct record *rec
     if (status != STATUS_OK) { return status; }
 
     if (commit->began_ns == 0) { commit->began_ns = received_ns; }
+    wait_until(commit, received_ns, awaited);
     commit->records++;
     commit->copies += verdict->topic_count - 1U;
-    arrivals_add(&commit->arrivals, received_ns, commit->arrival_width_ns);
+    arrivals_add(&commit->arrivals, received_ns);
     return STATUS_OK;
 }
 
@@ -56,13 +84,26 @@ void open_commit_hold(struct open_commit *commit, size_t port, void *handle)
     commit->held_count++;
 }
 
+/* Whether what would be written now is mostly records. */
+static bool is_worth_a_write(const struct open_commit *commit)
+{
+    const size_t batch_bytes = batch_encoded_bytes(commit->batch);
+    const size_t topic_count = batch_topics_used(commit->batch);
+    if (batch_bytes < topic_count * WORTH_BATCH_BYTES) { return false; }
+    const size_t length_bytes = core_log_commit_length(topic_count, batch_bytes);
+    return length_bytes * WORTH_BATCH_PARTS <= batch_bytes * WORTH_LENGTH_PARTS;
+}
+
 bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns)
 {
     if (open_commit_is_empty(commit)) { return false; }
-    if (commit->began_ns == 0) { commit->began_ns = now_ns; } /* lanes alone */
+    const bool lanes = commit->journal != NULL && !lane_journal_is_empty(commit->journal);
+    if (lanes && !commit->awaited) { wait_until(commit, now_ns, true); }
     if (commit->full) { return true; }
     if (commit->held_count + PACKETS_BURST_MAX > commit->held_max) { return true; }
-    return now_ns - commit->began_ns >= commit->linger_ns;
+    if (now_ns >= commit->due_ns) { return true; }
+    if (commit->began_ns == 0 || now_ns - commit->began_ns < commit->linger_ns) { return false; }
+    return is_worth_a_write(commit);
 }
 
 static void release_held(struct open_commit *commit)
@@ -111,6 +152,15 @@ static void remember_arrivals(struct open_commit *commit, uint64_t number)
     commit->in_flight_count++;
 }
 
+static void commit_forget_times(struct open_commit *commit)
+{
+    commit->began_ns = 0;
+    commit->due_ns = UINT64_MAX;
+    commit->awaited = false;
+    commit->arrivals.count = 0;
+    commit->arrivals.width_ns = commit->arrival_width_ns;
+}
+
 bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now)
 {
     const size_t topic_count = batch_topics(commit->batch, commit->batch_topics);
@@ -133,8 +183,7 @@ bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct 
     commit->records = 0;
     commit->copies = 0;
     commit->full = false;
-    commit->began_ns = 0;
-    commit->arrivals.count = 0;
+    commit_forget_times(commit);
     release_held(commit);
     return true;
 }
@@ -202,9 +251,11 @@ enum status open_commit_init(struct open_commit *commit, const struct open_commi
     commit->log = options->log;
     commit->journal = options->journal;
     commit->linger_ns = options->linger_ns;
+    commit->linger_unacked_ns = options->linger_unacked_ns;
     commit->arrival_width_ns = options->linger_ns / (ARRIVALS_MAX / 2) + 1;
     commit->port_count = options->port_count;
     commit->held_max = options->frames_held_max;
+    commit_forget_times(commit);
 
     enum status status = allocate_arrays(commit, options);
     if (status == STATUS_OK) { status = create_compressor(commit, options); }

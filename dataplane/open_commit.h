@@ -29,8 +29,11 @@ BEGIN_C_DECLS
 
 enum { ARRIVALS_MAX = 32 }; /* receive times told apart within one commit */
 
-/* When the records of a commit were received: a few points in time, each with how many. */
+/* When the records of a commit were received: a few points in time, each with how many. What
+ * arrives within `width_ns` of a point is told as if then; in a commit that stays open for long,
+ * points are joined and the width doubles. */
 struct arrivals {
+    uint64_t width_ns;
     uint32_t count;
     struct arrival {
         uint64_t received_ns;
@@ -58,11 +61,13 @@ struct open_commit {
     int32_t *log_topics;           /* by the configuration's topic index */
     uint16_t *batch_topics;        /* room for the topics of one commit */
     uint64_t linger_ns;
+    uint64_t linger_unacked_ns;
     uint64_t arrival_width_ns;
 
-    uint64_t
-        began_ns; /* when its oldest record was received, or the first lane was noted; 0: empty */
-    uint64_t records; /* distinct ones */
+    uint64_t began_ns; /* when its first record was received; 0: it has none */
+    uint64_t due_ns;   /* of its records, the first that has waited as long as it may */
+    bool awaited;      /* producers wait for an acknowledgement of what is in it */
+    uint64_t records;  /* distinct ones */
     uint64_t copies;
     bool full; /* a record, or its lane, did not fit: nothing more before it is closed */
     struct arrivals arrivals;
@@ -87,7 +92,8 @@ struct open_commit_options {
     size_t frames_held_max;
     size_t bytes_max; /* of record batches */
     size_t records_max;
-    uint64_t linger_ns;
+    uint64_t linger_ns;              /* of records that a producer waits for, and of lanes */
+    uint64_t linger_unacked_ns;      /* of others, where there are few */
     const enum record_codec *codecs; /* by topic; NULL: all plain */
     uint32_t compression_percent;    /* of the worker's time */
     struct stats_page *stats;        /* may be NULL without codecs */
@@ -102,9 +108,11 @@ void open_commit_deinit(struct open_commit *commit);
 /* No records, and no lanes noted. */
 bool open_commit_is_empty(const struct open_commit *commit);
 
-/* STATUS_OK, STATUS_FULL: close it and add again, STATUS_INVALID: no commit could hold it. */
+/* STATUS_OK, STATUS_FULL: close it and add again, STATUS_INVALID: no commit could hold it.
+ * `awaited`: a producer waits for the record's acknowledgement. */
 MUST_CHECK enum status open_commit_add(struct open_commit *commit, const struct record *record,
-                                       const struct verdict *verdict, uint64_t received_ns);
+                                       const struct verdict *verdict, uint64_t received_ns,
+                                       bool awaited);
 
 /* Where the record that is added next will stand in `topic` of the configuration. */
 struct lane_place open_commit_place(const struct open_commit *commit, uint16_t topic);
@@ -113,7 +121,9 @@ struct lane_place open_commit_place(const struct open_commit *commit, uint16_t t
  * open_commit_is_due says that frames are short. */
 void open_commit_hold(struct open_commit *commit, size_t port, void *handle);
 
-/* Full, old, or holding so many frames that receiving would suffer. */
+/* Full, old, or holding so many frames that receiving would suffer. Records that nobody waits for
+ * let it grow old until it is worth a write: they wait linger_ns where what is written is hardly
+ * more than they are, up to linger_unacked_ns else. */
 bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns);
 
 /* Gathers it into the log and gives its frames back. False: the log cannot take it yet. */

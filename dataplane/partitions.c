@@ -11,8 +11,11 @@
 enum {
     INDEX_GRACE_NS = 1 * NS_PER_S,
     RETENTION_GRACE_S = 5,
-    BYTES_PER_INDEX_ENTRY = 16384, /* of segment, the live index is sized for */
-    INDEX_ENTRIES_MIN = 4096,
+    /* What the index of a segment has room for: commits of one block with one batch each, or larger
+     * ones with batches of 1 KiB. Smaller ones end their segment a little early. */
+    SEGMENT_BYTES_PER_INDEX_BYTE = 80,
+    INDEX_BYTES_MIN = 512 * 1024,
+    INDEX_BYTES_MAX = LOG_COMMIT_BYTES_MAX - 1024 * 1024, /* of a footer, the rest is for topics */
 };
 
 static void on_partition(void *context, uint32_t partition)
@@ -302,14 +305,11 @@ void partitions_begin_incarnation(const struct partitions *partitions, struct ro
     root->incarnation = latest + 1 > by_clock ? latest + 1 : by_clock;
 }
 
-static uint32_t index_entries_of(const struct config *config)
+uint32_t partitions_index_bytes(uint64_t segment_bytes)
 {
-    const uint64_t segment_bytes = config->storage.segment_bytes;
-    uint64_t entries = segment_bytes / BYTES_PER_INDEX_ENTRY;
-    if (entries < INDEX_ENTRIES_MIN) { entries = INDEX_ENTRIES_MIN; }
-    /* A small segment has no room for more: commits of one block, each with every topic. */
-    const uint64_t possible = segment_bytes / LOG_BLOCK_BYTES * config->topic_count;
-    return (uint32_t)(entries < possible ? entries : possible);
+    const uint64_t bytes = segment_bytes / SEGMENT_BYTES_PER_INDEX_BYTE;
+    if (bytes < INDEX_BYTES_MIN) { return INDEX_BYTES_MIN; }
+    return bytes < INDEX_BYTES_MAX ? (uint32_t)bytes : INDEX_BYTES_MAX;
 }
 
 enum status partitions_supply(const struct partitions *partitions, const struct config *config,
@@ -319,7 +319,7 @@ enum status partitions_supply(const struct partitions *partitions, const struct 
         .files = partitions->files,
         .runtime = runtime,
         .segment_bytes = config->storage.segment_bytes,
-        .index_entries = index_entries_of(config),
+        .index_bytes = partitions_index_bytes(config->storage.segment_bytes),
         .log_count = config->workers.count,
         .grace_ns = INDEX_GRACE_NS,
         .reserve_bytes = config->storage.reserve_bytes,

@@ -79,6 +79,9 @@ void partitions_close(struct partitions *partitions);
 void partitions_begin_incarnation(const struct partitions *partitions, struct root_page *root,
                                   int64_t wall_ms);
 
+/* Room for the index of a segment of that size: on disk, and in shared memory while it is open. */
+uint32_t partitions_index_bytes(uint64_t segment_bytes);
+
 /* The supply for the workers' logs, each going on from where its partition ends. `runtime` is the
  * supply's. Nothing is made before segment_supply_work. */
 MUST_CHECK enum status partitions_supply(const struct partitions *partitions,

@@ -7,6 +7,8 @@
 #include "base/endian.h"
 #include "base/logger.h"
 
+/* A core is idle when nothing came for so long after a commit could have waited for it: a watermark
+ * between two commits of a trickle would double what it costs. */
 enum { IDLE_WATERMARK_NS = 500 * NS_PER_MS };
 
 /* Age needs segments that end: one is closed after a quarter of the retention age, at most a day.
@@ -38,7 +40,7 @@ static enum status create_log(struct seat *seat, const struct seat_options *opti
         .commit_bytes_max = (uint32_t)(config->storage.commit_bytes + config_lanes_bytes(config)),
         .lanes_bytes_max = (uint32_t)config_lanes_bytes(config),
         .commit_records_max = (uint32_t)options->commit_records_max,
-        .idle_watermark_ns = IDLE_WATERMARK_NS,
+        .idle_watermark_ns = config->storage.commit_linger_unacked_ns + IDLE_WATERMARK_NS,
         .segment_age_ns = segment_age_of(config),
     };
     enum status status = core_log_create(&log, &seat->log);
@@ -170,6 +172,7 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
         .commit_bytes = core_log_commit_room(seat->log, config->topic_count),
         .commit_records_max = options->commit_records_max,
         .commit_linger_ns = config->storage.commit_linger_ns,
+        .commit_linger_unacked_ns = config->storage.commit_linger_unacked_ns,
         .native = options->native != NULL ? &native : NULL,
         .announces = options->index == 0,
         .codecs = codecs,

@@ -561,7 +561,7 @@ static bool append_native(struct worker *worker, size_t index)
     }
     if (fate == NATIVE_STORED) {
         const enum status status = open_commit_add(&worker->commit, &worker->records[index],
-                                                   verdict, worker->burst.received.mono_ns);
+                                                   verdict, worker->burst.received.mono_ns, true);
         if (status == STATUS_FULL) { return false; }
         if (status != STATUS_OK) {
             fate = NATIVE_TOO_LARGE;
@@ -598,7 +598,7 @@ static bool append_record(struct worker *worker, size_t index)
     }
 
     const enum status status =
-        open_commit_add(&worker->commit, record, verdict, worker->burst.received.mono_ns);
+        open_commit_add(&worker->commit, record, verdict, worker->burst.received.mono_ns, false);
     if (status == STATUS_FULL) { return false; }
     if (status != STATUS_OK) {
         refuse_too_large(worker, record);
@@ -832,6 +832,7 @@ static enum status open_commit_of(struct worker *worker, const struct worker_opt
         .bytes_max = options->commit_bytes,
         .records_max = options->commit_records_max,
         .linger_ns = options->commit_linger_ns,
+        .linger_unacked_ns = options->commit_linger_unacked_ns,
         .codecs = options->codecs,
         .compression_percent = options->compression_percent,
         .stats = options->stats,

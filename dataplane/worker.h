@@ -77,6 +77,7 @@ struct worker_options {
     size_t commit_bytes;     /* of record batches in one commit, at most */
     size_t commit_records_max;
     uint64_t commit_linger_ns;
+    uint64_t commit_linger_unacked_ns;
     const struct worker_native *native; /* NULL: no listener speaks it */
     bool announces; /* asks for the gateway and announces the address: one worker of a node does */
     const enum record_codec *codecs; /* by the configuration's topic index; NULL: all plain */

@@ -262,6 +262,15 @@ size_t batch_topic_count(const struct batch *batch, uint16_t topic)
 
 size_t batch_encoded_bytes(const struct batch *batch) { return batch->encoded_bytes; }
 
+size_t batch_topics_used(const struct batch *batch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < batch->topic_word_count; i++) {
+        count += (size_t)__builtin_popcountll(batch->topic_words[i]);
+    }
+    return count;
+}
+
 size_t batch_topics(const struct batch *batch, uint16_t *out)
 {
     size_t count = 0;

@@ -42,6 +42,8 @@ size_t batch_record_count(const struct batch *batch);                /* entries:
 size_t batch_topic_count(const struct batch *batch, uint16_t topic); /* of one topic */
 size_t batch_encoded_bytes(const struct batch *batch);               /* of all topics; exact */
 
+size_t batch_topics_used(const struct batch *batch); /* that have records */
+
 /* The topics that have records, in ascending order: fills `out` (room for topic_count) and answers
  * how many. */
 size_t batch_topics(const struct batch *batch, uint16_t *out);

@@ -27,10 +27,11 @@ size_t core_log_topics_room(const struct core_log *log)
 static bool log_could_be_written_again(const struct core_log *log, size_t commit_bytes,
                                        size_t record_entries)
 {
-    const size_t entries = log->pending.batches + record_entries;
-    if (entries > segment_supply_index_entries(log->options.supply)) { return false; }
+    const size_t index_bytes = log_segment_index_bytes_max(log->pending.commits + 1,
+                                                           log->pending.batches + record_entries);
+    if (index_bytes > segment_supply_index_bytes(log->options.supply)) { return false; }
     const uint64_t needed_bytes = log->pending.bytes + commit_bytes + core_log_topics_room(log) +
-                                  log_segment_footer_bytes(&log->topics, entries) +
+                                  log_segment_footer_bytes(&log->topics, index_bytes) +
                                   /* header, trailer, and what footers in the queue turn into */
                                   (2 + LOG_SEGMENTS_MAX) * LOG_BLOCK_BYTES;
     return needed_bytes <= log->segment_bytes;
@@ -56,9 +57,9 @@ static enum status log_allocate(struct core_log *log)
     const enum status quarantined = core_log_quarantine_init(log);
     if (quarantined != STATUS_OK) { return quarantined; }
 
-    const uint32_t index_entries = segment_supply_index_entries(log->options.supply);
+    const uint32_t index_bytes = segment_supply_index_bytes(log->options.supply);
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
-        const enum status status = log_segment_init(&log->segments[i], index_entries);
+        const enum status status = log_segment_init(&log->segments[i], index_bytes);
         if (status != STATUS_OK) { return status; }
     }
     return STATUS_OK;
@@ -253,7 +254,8 @@ static enum status log_begin(struct core_log *log, size_t topic_count, size_t co
                              struct instant now, struct commit_draft *out)
 {
     log_check(log);
-    assert(topic_count <= segment_supply_index_entries(log->options.supply));
+    assert(log_segment_index_bytes_max(1, topic_count) <=
+           segment_supply_index_bytes(log->options.supply));
     if (log->closed_now) { return STATUS_CLOSED; }
     if (log->mending) { return STATUS_BUSY; }
     if (log->pending.commits >= log->options.commits_in_flight_max) { return STATUS_BUSY; }
@@ -281,6 +283,13 @@ size_t core_log_commit_room(const struct core_log *log, size_t topic_count)
                              log_align_bytes(log->options.lanes_bytes_max, 8);
     return log->options.commit_bytes_max > own_bytes ? log->options.commit_bytes_max - own_bytes
                                                      : 0;
+}
+
+size_t core_log_commit_length(size_t topic_count, size_t batch_bytes)
+{
+    const size_t lines_bytes =
+        commit_entries_position((uint32_t)topic_count + LOG_COMMIT_OWN_LINES);
+    return log_align_bytes(lines_bytes + batch_bytes + LOG_COMMIT_TOTALS_BYTES, LOG_BLOCK_BYTES);
 }
 
 enum status core_log_begin(struct core_log *log, size_t topic_count, struct commit_draft *out)

@@ -85,6 +85,9 @@ uint64_t core_log_lane_checkpoint(const struct core_log *log);
  * largest ENTRY_LANES. */
 size_t core_log_commit_room(const struct core_log *log, size_t topic_count);
 
+/* What a commit with `batch_bytes` of `topic_count` topics' batches and no lanes takes on disk. */
+size_t core_log_commit_length(size_t topic_count, size_t batch_bytes);
+
 /* A commit being filled: lives on the worker's stack between begin and submit. */
 struct commit_draft {
     uint8_t *at; /* in the ring */

@@ -66,7 +66,8 @@ void core_log_seal_open(struct core_log *log, struct instant now)
     assert(segment->commit_count > 0);
 
     uint64_t totals[STATS_COUNTER_COUNT];
-    const size_t length_bytes = log_segment_footer_bytes(&log->topics, segment->index_count);
+    const size_t length_bytes =
+        log_segment_footer_bytes(&log->topics, log_segment_close_index(segment));
     footer.header = core_log_next_header(log, COMMIT_FLAG_FOOTER, now);
     core_log_project_totals(log, &footer, length_bytes, totals);
     log_segment_close_footer(segment, &log->topics, totals, &footer.header);

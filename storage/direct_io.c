@@ -8,26 +8,50 @@
 #include <unistd.h>
 
 #include "storage/disk.h"
+#include "storage/files.h"
 
 enum { ZEROS_BYTES = 4 << 20 }; /* one write of a fill: large enough to keep a disk busy */
 
-enum status direct_read(int file, uint64_t position, uint8_t *out, size_t len_bytes)
+static enum status read_whole(int file, uint64_t position, uint8_t *out, size_t len_bytes)
 {
-    assert(position % DISK_BLOCK_BYTES == 0);
-    assert(len_bytes % DISK_BLOCK_BYTES == 0);
-    assert((uintptr_t)out % DISK_BLOCK_BYTES == 0);
-
     while (len_bytes > 0) {
         const ssize_t taken = pread(file, out, len_bytes, (off_t)position);
         if (taken < 0 && errno == EINTR) { continue; }
         if (taken < 0) { return status_from_errno(errno); }
-        /* The file ends inside the range; O_DIRECT answers a part of a block only there. */
-        if (taken == 0 || taken % DISK_BLOCK_BYTES != 0) { return STATUS_TRUNCATED; }
+        /* The file ends inside the range; O_DIRECT answers a part of a sector only there. */
+        if (taken == 0 || taken % FILES_READ_UNIT_BYTES != 0) { return STATUS_TRUNCATED; }
         out += taken;
         position += (uint64_t)taken;
         len_bytes -= (size_t)taken;
     }
     return STATUS_OK;
+}
+
+/* The range lies inside blocks of a disk that reads no less than those. */
+static enum status read_blocks_around(int file, uint64_t position, uint8_t *out, size_t len_bytes)
+{
+    const uint64_t begin = position - position % DISK_BLOCK_BYTES;
+    const uint64_t end =
+        (position + len_bytes + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES * DISK_BLOCK_BYTES;
+    uint8_t *const blocks = aligned_alloc(DISK_BLOCK_BYTES, (size_t)(end - begin));
+    if (blocks == NULL) { return STATUS_NO_MEMORY; }
+    const enum status status = read_whole(file, begin, blocks, (size_t)(end - begin));
+    if (status == STATUS_OK) { memcpy(out, blocks + (position - begin), len_bytes); }
+    free(blocks);
+    return status;
+}
+
+enum status direct_read(int file, uint64_t position, uint8_t *out, size_t len_bytes)
+{
+    assert(position % FILES_READ_UNIT_BYTES == 0);
+    assert(len_bytes % FILES_READ_UNIT_BYTES == 0);
+    assert((uintptr_t)out % DISK_BLOCK_BYTES == 0);
+    const bool blocks = position % DISK_BLOCK_BYTES == 0 && len_bytes % DISK_BLOCK_BYTES == 0;
+
+    errno = 0;
+    const enum status status = read_whole(file, position, out, len_bytes);
+    if (blocks || status == STATUS_OK || errno != EINVAL) { return status; }
+    return read_blocks_around(file, position, out, len_bytes);
 }
 
 /* A write that moves on by less than it was given goes on behind that: nobody counts it as done

@@ -16,7 +16,9 @@
 
 BEGIN_C_DECLS
 
-/* Memory, position and length are whole DISK_BLOCK_BYTES blocks, in all of them. */
+/* Memory, position and length are whole DISK_BLOCK_BYTES blocks in all of them, but a read may be
+ * as fine as FILES_READ_UNIT_BYTES in position and length: where sectors are larger, the blocks
+ * around it are read. */
 MUST_CHECK enum status direct_read(int file, uint64_t position, uint8_t *out, size_t len_bytes);
 /* `durable`: on stable storage when it returns (RWF_DSYNC). */
 MUST_CHECK enum status direct_write(int file, uint64_t position, struct bytes bytes, bool durable);

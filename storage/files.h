@@ -37,6 +37,10 @@ struct files_place {
     size_t count;
 };
 
+/* Reads may be as fine as this: what a disk with sectors of 512 bytes reads, and no more. One whose
+ * sectors are larger reads those. */
+enum { FILES_READ_UNIT_BYTES = 512 };
+
 struct files_ops {
     enum status (*list_partitions)(void *self, files_on_partition *visit, void *context);
     enum status (*list_segments)(void *self, uint32_t partition, files_on_segment *visit,
@@ -87,7 +91,8 @@ MUST_CHECK static inline enum status files_open(struct files files, const char *
     return files.ops->open(files.self, name, access, out_file, out_size_bytes);
 }
 
-/* Fills `out` whole: position, length and memory are block-aligned. */
+/* Fills `out` whole: position and length are multiples of FILES_READ_UNIT_BYTES, memory is
+ * block-aligned. */
 MUST_CHECK static inline enum status files_read(struct files files, int file, uint64_t position,
                                                 uint8_t *out, size_t len_bytes)
 {

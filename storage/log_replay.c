@@ -89,7 +89,7 @@ static enum status index_push(struct log_replay *replay, const struct index_entr
         replay->index = grown;
         replay->index_capacity = capacity;
     }
-    index_entry_encode(entry, &replay->index[replay->index_count++]);
+    replay->index[replay->index_count++] = *entry;
     return STATUS_OK;
 }
 
@@ -106,10 +106,9 @@ static enum status take_records(struct log_replay *replay, const struct scanned_
         .record_count = entry->record_count,
         .base_offset = entry->base_offset,
         .max_timestamp_ms = entry->max_timestamp_ms,
-        .commit_number = commit->header.number,
         .position = commit->position + entry->position,
         .length_bytes = entry->length_bytes,
-        .crc32c = entry->crc32c,
+        .check = index_check(entry->crc32c),
     };
     return index_push(replay, &line);
 }
@@ -385,12 +384,13 @@ static enum status take_index(struct log_replay *replay, const struct scanned_co
     if (segment_footer_open(commit->bytes, &commit->header, &footer) != STATUS_OK) {
         return STATUS_OK; /* take_commit saw that, too: it does not stand */
     }
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < segment_footer_index_count(&footer); i++) {
-        const struct index_entry line = segment_footer_index_at(&footer, i);
-        status = index_push(replay, &line);
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry line;
+    while (segment_footer_walk_next(&walk, &line) == STATUS_OK) {
+        const enum status status = index_push(replay, &line);
+        if (status != STATUS_OK) { return status; }
     }
-    return status;
+    return STATUS_OK;
 }
 
 /* A sealed one says it all in its footer. */

@@ -49,7 +49,7 @@ struct log_replay {
     bool undecidable;           /* a tail was cut that may have been acknowledged */
     uint64_t commits_uncovered; /* fenced, and no declaration of all topics came after */
     bool commits_missing;       /* whole ones among them: their offsets are told by what comes */
-    struct index_entry_wire *index; /* of `top` */
+    struct index_entry *index;  /* of `top` */
     size_t index_count;
     size_t index_capacity;
 };

@@ -8,7 +8,7 @@
 #include "base/crc32c.h"
 
 enum {
-    FOOTER_LINES = 3, /* INDEX, TOPICS, TOTALS */
+    FOOTER_LINES = 4, /* INDEX, ANCHORS, TOPICS, TOTALS */
 };
 
 static void segment_check(const struct log_segment *segment)
@@ -16,26 +16,32 @@ static void segment_check(const struct log_segment *segment)
     assert(segment->state == LOG_SEGMENT_OPEN);
     assert(segment->end_bytes % LOG_BLOCK_BYTES == 0);
     assert(segment->end_bytes <= segment->file.capacity_bytes - LOG_BLOCK_BYTES);
-    assert(segment->index_count <= segment->file.index->entry_capacity);
 }
 
-static size_t footer_bytes(size_t index_entries, size_t topics_bytes)
+static size_t footer_bytes(size_t index_bytes, size_t topics_bytes)
 {
-    const size_t bytes = commit_entries_position(FOOTER_LINES) +
-                         index_entries * sizeof(struct index_entry_wire) + topics_bytes +
-                         LOG_COMMIT_TOTALS_BYTES;
+    const size_t bytes = commit_entries_position(FOOTER_LINES) + log_align_bytes(index_bytes, 8) +
+                         topics_bytes + LOG_COMMIT_TOTALS_BYTES;
     return log_align_bytes(bytes, LOG_BLOCK_BYTES);
 }
 
-size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_entries)
+size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_bytes)
 {
-    return footer_bytes(index_entries, topics->declarations_bytes);
+    return footer_bytes(index_bytes, topics->declarations_bytes);
 }
 
-enum status log_segment_init(struct log_segment *segment, uint32_t index_entries)
+size_t log_segment_index_bytes_max(size_t commits, size_t record_entries)
+{
+    const size_t live_bytes = commits * live_index_group_bytes_max(0) +
+                              record_entries * (size_t)LIVE_INDEX_LINE_BYTES_MAX;
+    const size_t footer_bytes_ = record_entries * (size_t)INDEX_BUILDER_LINE_BYTES;
+    return live_bytes > footer_bytes_ ? live_bytes : footer_bytes_;
+}
+
+enum status log_segment_init(struct log_segment *segment, uint32_t index_bytes)
 {
     memset(segment, 0, sizeof *segment);
-    segment->image_bytes = footer_bytes(index_entries, TOPIC_DECLARATIONS_BYTES_MAX);
+    segment->image_bytes = footer_bytes(index_bytes, TOPIC_DECLARATIONS_BYTES_MAX);
     if (segment->image_bytes > LOG_COMMIT_BYTES_MAX) { return STATUS_INVALID; }
 
     const size_t all_bytes = segment->image_bytes + 2 * LOG_BLOCK_BYTES;
@@ -44,11 +50,13 @@ enum status log_segment_init(struct log_segment *segment, uint32_t index_entries
     memset(segment->image, 0, all_bytes); /* every page is there before a polling core needs it */
     segment->header_block = segment->image + segment->image_bytes;
     segment->trailer_block = segment->header_block + LOG_BLOCK_BYTES;
-    return STATUS_OK;
+    return index_builder_init(&segment->index,
+                              segment->image + commit_entries_position(FOOTER_LINES), index_bytes);
 }
 
 void log_segment_deinit(struct log_segment *segment)
 {
+    index_builder_deinit(&segment->index);
     free(segment->image);
     segment->image = NULL;
 }
@@ -78,8 +86,8 @@ void log_segment_open(struct log_segment *segment, const struct prepared_segment
     segment->reads_end = 0;
     segment->header = (struct log_block_write){.write = LOG_WRITE_WAITING};
     segment->trailer = (struct log_block_write){.write = LOG_WRITE_NONE};
-    segment->index_count = 0;
-    segment->index_crc32c = 0;
+    index_builder_clear(&segment->index);
+    live_index_writer_init(&segment->live, file->index);
 
     struct live_index_header *const index = file->index;
     index->log_id = header.log_id;
@@ -102,10 +110,12 @@ bool log_segment_fits(const struct log_segment *segment, const struct topic_tabl
                       size_t commit_bytes, size_t record_entries)
 {
     segment_check(segment);
-    const size_t entries = segment->index_count + record_entries;
-    if (entries > segment->file.index->entry_capacity) { return false; }
+    const size_t index_bytes = index_builder_bytes_max(&segment->index, record_entries);
+    if (index_bytes > segment->index.capacity_bytes) { return false; }
+    const size_t live_left_bytes = segment->file.index->capacity_bytes - segment->live.end_bytes;
+    if (live_index_group_bytes_max(record_entries) > live_left_bytes) { return false; }
 
-    const size_t behind_bytes = log_segment_footer_bytes(topics, entries) + LOG_BLOCK_BYTES;
+    const size_t behind_bytes = log_segment_footer_bytes(topics, index_bytes) + LOG_BLOCK_BYTES;
     const uint64_t left_bytes = segment->file.capacity_bytes - segment->end_bytes;
     return left_bytes >= behind_bytes && commit_bytes <= left_bytes - behind_bytes;
 }
@@ -115,30 +125,47 @@ void log_segment_take(struct log_segment *segment, const struct log_commit *comm
     segment_check(segment);
     assert(commit->header.position == segment->end_bytes);
     const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
-    struct index_entry_wire *const lines =
-        (struct index_entry_wire *)(segment->image + commit_entries_position(FOOTER_LINES));
-
+    if (commit->batches > 0) { live_index_group_begin(&segment->live); }
     for (uint32_t i = 0; i < commit->header.entry_count; i++) {
         const struct entry entry = entry_decode(bytes, i);
         if (entry.type != ENTRY_RECORDS) { continue; }
-        assert(segment->index_count < segment->file.index->entry_capacity);
-        struct index_entry_wire *const line = &lines[segment->index_count++];
         const struct index_entry indexed = {
             .topic = entry.topic,
             .record_count = entry.record_count,
             .base_offset = entry.base_offset,
             .max_timestamp_ms = entry.max_timestamp_ms,
-            .commit_number = commit->header.number,
             .position = commit->header.position + entry.position,
             .length_bytes = entry.length_bytes,
-            .crc32c = entry.crc32c,
+            .check = index_check(entry.crc32c),
         };
-        index_entry_encode(&indexed, line);
-        segment->index_crc32c = crc32c_extend(segment->index_crc32c, bytes_of(line, sizeof *line));
+        index_builder_add(&segment->index, &indexed);
+        live_index_group_add(&segment->live, &indexed);
+    }
+    if (commit->batches > 0) {
+        live_index_group_end(&segment->live, commit->ring_position - commit->header.position);
         segment->has_records = true;
     }
     segment->commit_count++;
     segment->end_bytes += commit->header.length_bytes;
+}
+
+size_t log_segment_close_index(struct log_segment *segment)
+{
+    index_builder_close(&segment->index);
+    return index_builder_bytes_max(&segment->index, 0);
+}
+
+static void footer_add_anchors(const struct log_segment *segment, struct commit_draft *draft)
+{
+    const struct bytes anchors = index_builder_anchors(&segment->index);
+    assert(anchors.len_bytes <= draft->capacity_bytes - draft->used_bytes);
+    memcpy(draft->at + draft->used_bytes, anchors.at, anchors.len_bytes);
+    log_commit_add(draft, (struct entry){
+                              .type = ENTRY_ANCHORS,
+                              .topic = LOG_NO_TOPIC,
+                              .length_bytes = (uint32_t)anchors.len_bytes,
+                              .crc32c = crc32c(anchors),
+                          });
 }
 
 void log_segment_close_footer(struct log_segment *segment, const struct topic_table *topics,
@@ -156,10 +183,10 @@ void log_segment_close_footer(struct log_segment *segment, const struct topic_ta
     log_commit_add(&draft, (struct entry){
                                .type = ENTRY_INDEX,
                                .topic = LOG_NO_TOPIC,
-                               .length_bytes = (uint32_t)(segment->index_count *
-                                                          sizeof(struct index_entry_wire)),
-                               .crc32c = segment->index_crc32c,
+                               .length_bytes = (uint32_t)segment->index.index_bytes,
+                               .crc32c = segment->index.index_crc32c,
                            });
+    footer_add_anchors(segment, &draft);
     log_commit_add_topics(&draft, topics, segment->base_offsets, next_offsets);
     log_commit_add_totals(&draft, totals);
     log_commit_close(&draft, header);
@@ -188,28 +215,8 @@ void log_segment_publish(struct log_segment *segment, const struct log_commit *c
                          const struct topic_table *topics, uint64_t now_ns)
 {
     assert(segment->header.write == LOG_WRITE_DONE);
-    struct live_index_header *const index = segment->file.index;
     if (segment->durable_count++ == 0) {
-        topic_table_publish(topics, segment->base_offsets, index);
+        topic_table_publish(topics, segment->base_offsets, segment->file.index);
     }
-
-    uint64_t count = atomic_load_explicit(&index->entry_count, memory_order_relaxed);
-    struct live_index_entry *const entries = live_index_entries(index);
-    const struct bytes bytes = bytes_of(commit->at, commit->header.length_bytes);
-    for (uint32_t i = 0; i < commit->header.entry_count; i++) {
-        const struct entry entry = entry_decode(bytes, i);
-        if (entry.type != ENTRY_RECORDS) { continue; }
-        assert(count < index->entry_capacity);
-        /* The footer's image has the same line: entry_count never runs ahead of index_count. */
-        assert(count < segment->index_count);
-        const struct index_entry_wire *const lines =
-            (const struct index_entry_wire *)(segment->image +
-                                              commit_entries_position(FOOTER_LINES));
-        entries[count].index = lines[count];
-        entries[count].ring_position = commit->ring_position + entry.position;
-        entries[count].durable_ns = now_ns;
-        count++;
-    }
-    /* Pairs with the acquire in the reader: what is counted is written, and durable. */
-    atomic_store_explicit(&index->entry_count, count, memory_order_release);
+    if (commit->batches > 0) { live_index_publish(&segment->live, now_ns); }
 }

@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/status.h"
+#include "storage/index_builder.h"
 #include "storage/log_commit.h"
 #include "storage/segment_supply.h"
 #include "storage/topic_table.h"
@@ -59,13 +60,13 @@ struct log_segment {
 
     uint8_t *image; /* the footer commit, its INDEX entry filled as commits are closed */
     size_t image_bytes;
-    uint32_t index_count;
-    uint32_t index_crc32c;
+    struct index_builder index;
+    struct live_index_writer live;
     uint64_t base_offsets[LOG_TOPICS_MAX];
 };
 
-/* Allocates the image, for a live index of `index_entries` and any number of topics. */
-MUST_CHECK enum status log_segment_init(struct log_segment *segment, uint32_t index_entries);
+/* Allocates the image, for an index of `index_bytes` and any number of topics. */
+MUST_CHECK enum status log_segment_init(struct log_segment *segment, uint32_t index_bytes);
 void log_segment_deinit(struct log_segment *segment);
 
 /* Takes over `file`: encodes the header, fills the live index' fixed part and opens it. `header`
@@ -73,8 +74,12 @@ void log_segment_deinit(struct log_segment *segment);
 void log_segment_open(struct log_segment *segment, const struct prepared_segment *file,
                       struct segment_header header, uint64_t now_ns);
 
-/* Bytes of a footer with `index_entries`, whole blocks. */
-size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_entries);
+/* Bytes of a footer whose index and anchors take `index_bytes`, whole blocks. */
+size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_bytes);
+
+/* What the index and the live index of `record_entries` batches in `commits` commits take, at most;
+ * both have segment_supply_index_bytes. */
+size_t log_segment_index_bytes_max(size_t commits, size_t record_entries);
 
 /* Whether a commit of that size, and a footer and trailer behind it, have room. */
 bool log_segment_fits(const struct log_segment *segment, const struct topic_table *topics,
@@ -83,7 +88,10 @@ bool log_segment_fits(const struct log_segment *segment, const struct topic_tabl
 /* A commit was closed for this segment at end_bytes: its place and its index lines are taken. */
 void log_segment_take(struct log_segment *segment, const struct log_commit *commit);
 
-/* Closes the footer in the image; header->position must be end_bytes. */
+/* No more commits: answers how many bytes index and anchors take. */
+size_t log_segment_close_index(struct log_segment *segment);
+
+/* Closes the footer in the image; header->position must be end_bytes. After close_index. */
 void log_segment_close_footer(struct log_segment *segment, const struct topic_table *topics,
                               const uint64_t *totals, struct commit_header *header);
 

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/mapped_file.h"
 #include "storage/open_segments.h"
 #include "storage/reader_catalog.h"
 #include "storage/reader_partition.h"
+#include "wire/record_batch.h"
 
 enum {
     LOOK_AGAIN_NS = 100 * NS_PER_MS,
@@ -197,25 +197,42 @@ static void partitions_find(struct reader *reader)
     if (count > 0) { partition_reach(reader, count - 1); }
 }
 
+/* What sealed segments' indexes take, and the one but `keep` that was used longest ago. */
+static size_t index_cache_held(const struct reader *reader, const struct reader_segment *keep,
+                               struct reader_segment **out_oldest)
+{
+    size_t held_bytes = 0;
+    *out_oldest = NULL;
+    for (uint32_t i = 0; i < reader->partition_count; i++) {
+        const struct reader_partition *const partition = reader->partitions[i];
+        for (size_t j = 0; partition != NULL && j < partition->segment_count; j++) {
+            struct reader_segment *const segment = partition->segments[j];
+            if (!segment->sealed || !segment->has_index) { continue; }
+            held_bytes += segment->index.memory_bytes;
+            if (segment == keep) { continue; }
+            if (*out_oldest == NULL || segment->last_use < (*out_oldest)->last_use) {
+                *out_oldest = segment;
+            }
+        }
+    }
+    return held_bytes;
+}
+
 /* Makes room for a sealed segment's index by dropping those that were used longest ago. */
 static void index_cache_trim(struct reader *reader, const struct reader_segment *keep)
 {
-    for (;;) {
-        size_t held_bytes = 0;
-        struct reader_segment *oldest = NULL;
-        for (uint32_t i = 0; i < reader->partition_count; i++) {
-            const struct reader_partition *const partition = reader->partitions[i];
-            for (size_t j = 0; partition != NULL && j < partition->segment_count; j++) {
-                struct reader_segment *const segment = partition->segments[j];
-                if (!segment->sealed || !segment->has_index) { continue; }
-                held_bytes += segment->index.memory_bytes;
-                if (segment == keep) { continue; }
-                if (oldest == NULL || segment->last_use < oldest->last_use) { oldest = segment; }
-            }
-        }
-        if (held_bytes <= reader->index_cache_bytes || oldest == NULL) { return; }
+    struct reader_segment *oldest;
+    while (index_cache_held(reader, keep, &oldest) > reader->index_cache_bytes && oldest != NULL) {
         reader_segment_index_drop(oldest);
     }
+}
+
+/* How much of the cache is free. */
+static size_t index_cache_room(const struct reader *reader)
+{
+    struct reader_segment *oldest;
+    const size_t held_bytes = index_cache_held(reader, NULL, &oldest);
+    return held_bytes < reader->index_cache_bytes ? reader->index_cache_bytes - held_bytes : 0;
 }
 
 static bool look(struct reader *reader, uint64_t now_ns)
@@ -223,6 +240,7 @@ static bool look(struct reader *reader, uint64_t now_ns)
     static const struct log_id unknown = {{0}};
     reader->look_due_ns = 0;
     partitions_find(reader);
+    size_t index_room_bytes = index_cache_room(reader);
     bool changed = false;
     for (uint32_t i = 0; i < reader->partition_count; i++) {
         struct reader_partition *const partition = reader->partitions[i];
@@ -234,6 +252,7 @@ static bool look(struct reader *reader, uint64_t now_ns)
             .runtime = reader->runtime,
             .recovered = reader->looked_state >= ROOT_STATE_RUNNING,
             .incarnation = reader->looked_incarnation,
+            .index_room_bytes = &index_room_bytes,
         };
         if (slot != NULL) {
             if (view.recovered) { view.log_id = slot->log_id; }
@@ -335,6 +354,27 @@ static enum status segment_use(struct reader *reader, struct reader_segment *seg
     return status;
 }
 
+/* The chunk's lines in memory. STATUS_CORRUPT also where the summary promised a chunk. */
+static enum status chunk_use(struct reader *reader, struct reader_segment *segment,
+                             struct index_chunk *chunk)
+{
+    if (chunk == NULL) { return STATUS_CORRUPT; }
+    if (chunk->lines != NULL) { return STATUS_OK; }
+    const enum status status =
+        reader_segment_chunk_load(reader->files, reader->open, segment, chunk);
+    if (status == STATUS_OK) { index_cache_trim(reader, segment); }
+    return status;
+}
+
+/* What a footer's index says does not hold: what the segment itself says does. Once. */
+static bool index_rebuild(struct reader *reader, struct reader_segment *segment)
+{
+    if (!segment->sealed || segment->rebuilt) { return false; }
+    if (reader_segment_index_rebuild(reader->files, segment) != STATUS_OK) { return false; }
+    index_cache_trim(reader, segment);
+    return true;
+}
+
 static void location_fill(const struct reader_partition *partition,
                           const struct reader_segment *segment, const struct batch_entry *entry,
                           struct batch_location *out)
@@ -348,7 +388,8 @@ static void location_fill(const struct reader_partition *partition,
         .max_timestamp_ms = entry->max_timestamp_ms,
         .position = entry->position,
         .length_bytes = entry->length_bytes,
-        .crc32c = entry->crc32c,
+        .check = entry->check,
+        .leader_epoch = segment->leader_epoch_known ? (int64_t)segment->leader_epoch : -1,
         .in_ring =
             segment->from_live && reader_partition_ring(partition, segment->incarnation) != NULL,
         .ring_position = entry->ring_position,
@@ -391,28 +432,65 @@ enum status reader_find_offset(struct reader *reader, size_t topic, uint32_t par
     if (found == NULL) { return STATUS_NOT_FOUND; }
     struct reader_segment *const segment = segment_of_offset(found, local, offset);
     if (segment == NULL) { return STATUS_NOT_FOUND; }
-    const enum status status = segment_use(reader, segment);
+    enum status status = segment_use(reader, segment);
     if (status != STATUS_OK) { return status; }
 
-    const struct batch_entry *const entry =
-        segment_index_find_offset(&segment->index, local, offset);
-    if (entry == NULL) { return STATUS_CORRUPT; } /* the summary said otherwise */
-    location_fill(found, segment, entry, out);
+    struct index_chunk *chunk = segment_index_chunk_of_offset(&segment->index, local, offset);
+    status = chunk_use(reader, segment, chunk);
+    if (status == STATUS_CORRUPT && index_rebuild(reader, segment)) {
+        chunk = segment_index_chunk_of_offset(&segment->index, local, offset);
+        status = chunk_use(reader, segment, chunk);
+    }
+    if (status != STATUS_OK) { return status; }
+    struct batch_entry entry;
+    if (!segment_index_find_offset(&segment->index, chunk, offset, &entry)) {
+        return STATUS_CORRUPT; /* the summary said otherwise */
+    }
+    location_fill(found, segment, &entry, out);
     return STATUS_OK;
 }
 
-/* Of what the topic's own limits left of a segment. `entry` is where the whole of it has the time:
- * in front of the log start, a later batch has it, or none. */
-static const struct batch_entry *not_expired(const struct segment_index *index, int32_t topic,
-                                             const struct batch_entry *entry, uint64_t log_start,
-                                             int64_t timestamp_ms)
+/* The first batch of the segment that has the time, of what the topic's own limits left of it:
+ * where the whole of it has the time, may be in front of the log start. Then a later batch has it,
+ * or none (STATUS_NOT_FOUND). */
+static enum status batch_of_timestamp(struct reader *reader, struct reader_segment *segment,
+                                      int32_t local, uint64_t log_start, int64_t timestamp_ms,
+                                      struct batch_entry *out)
 {
-    while (entry != NULL &&
-           (entry->next_offset <= log_start || entry->max_timestamp_ms < timestamp_ms)) {
-        const uint64_t next = entry->next_offset > log_start ? entry->next_offset : log_start;
-        entry = segment_index_find_offset(index, topic, next);
+    const struct segment_span *const span = &segment->spans[local];
+    struct index_chunk *chunk =
+        segment_index_chunk_of_timestamp(&segment->index, local, timestamp_ms);
+    if (chunk != NULL && chunk->next_offset <= log_start) {
+        chunk = segment_index_chunk_of_offset(&segment->index, local, log_start);
     }
-    return entry;
+    for (;;) {
+        const enum status status = chunk_use(reader, segment, chunk);
+        if (status != STATUS_OK) { return status; }
+        if (segment_index_find_timestamp(&segment->index, chunk, log_start, timestamp_ms, out)) {
+            return STATUS_OK;
+        }
+        if (log_start <= span->first_record) { return STATUS_CORRUPT; } /* promised otherwise */
+        if (chunk->next_offset >= span->records_end) { return STATUS_NOT_FOUND; }
+        chunk = segment_index_chunk_of_offset(&segment->index, local, chunk->next_offset);
+    }
+}
+
+static enum status find_timestamp_in(struct reader *reader,
+                                     const struct reader_partition *partition,
+                                     struct reader_segment *segment, int32_t local,
+                                     int64_t timestamp_ms, struct batch_location *out)
+{
+    const uint64_t log_start = partition->topics[local].log_start;
+    enum status status = segment_use(reader, segment);
+    if (status != STATUS_OK) { return status; }
+    struct batch_entry entry;
+    status = batch_of_timestamp(reader, segment, local, log_start, timestamp_ms, &entry);
+    if (status == STATUS_CORRUPT && index_rebuild(reader, segment)) {
+        status = batch_of_timestamp(reader, segment, local, log_start, timestamp_ms, &entry);
+    }
+    if (status != STATUS_OK) { return status; }
+    location_fill(partition, segment, &entry, out);
+    return STATUS_OK;
 }
 
 enum status reader_find_timestamp(struct reader *reader, size_t topic, uint32_t partition,
@@ -427,16 +505,9 @@ enum status reader_find_timestamp(struct reader *reader, size_t topic, uint32_t 
         const uint64_t log_start = found->topics[local].log_start;
         if (span->bytes == 0 || span->max_timestamp_ms < timestamp_ms) { continue; }
         if (span->records_end <= log_start) { continue; }
-        const enum status status = segment_use(reader, segment);
-        if (status != STATUS_OK) { return status; }
-        const struct batch_entry *const first =
-            segment_index_find_timestamp(&segment->index, local, timestamp_ms);
-        if (first == NULL) { return STATUS_CORRUPT; }
-        const struct batch_entry *const entry =
-            not_expired(&segment->index, local, first, log_start, timestamp_ms);
-        if (entry == NULL) { continue; }
-        location_fill(found, segment, entry, out);
-        return STATUS_OK;
+        const enum status status =
+            find_timestamp_in(reader, found, segment, local, timestamp_ms, out);
+        if (status != STATUS_NOT_FOUND) { return status; }
     }
     return STATUS_NOT_FOUND;
 }
@@ -473,6 +544,15 @@ uint64_t reader_available_bytes(struct reader *reader, size_t topic, uint32_t pa
 
 /* --------------------------------------------------------------------------------- the bytes */
 
+/* Whether the bytes are the batch that the index means, every one of them. */
+static bool batch_holds(const uint8_t *bytes, const struct batch_location *location)
+{
+    uint32_t crc;
+    const struct bytes batch = bytes_of(bytes, location->length_bytes);
+    return record_batch_is_whole(batch, location->base_offset, location->leader_epoch, &crc) &&
+           index_check(crc) == location->check;
+}
+
 enum status reader_read_tail(struct reader *reader, const struct batch_location *location,
                              uint8_t *out)
 {
@@ -489,20 +569,20 @@ enum status reader_read_tail(struct reader *reader, const struct batch_location 
         ring, partition->ring_capacity_bytes, location->ring_position, location->length_bytes, out);
     if (status == STATUS_INVALID) { return STATUS_CORRUPT; }
     if (status != STATUS_OK) { return status; }
-    const bool holds = crc32c(bytes_of(out, location->length_bytes)) == location->crc32c;
-    return holds ? STATUS_OK : STATUS_CORRUPT;
+    return batch_holds(out, location) ? STATUS_OK : STATUS_CORRUPT;
 }
 
 static uint64_t cold_begin(const struct batch_location *location)
 {
-    return location->position - location->position % LOG_BLOCK_BYTES;
+    return location->position - location->position % FILES_READ_UNIT_BYTES;
 }
 
 size_t reader_cold_bytes(const struct batch_location *location)
 {
     const uint64_t end = location->position + location->length_bytes;
-    const uint64_t end_block = (end + LOG_BLOCK_BYTES - 1) / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
-    return (size_t)(end_block - cold_begin(location));
+    const uint64_t end_unit =
+        (end + FILES_READ_UNIT_BYTES - 1) / FILES_READ_UNIT_BYTES * FILES_READ_UNIT_BYTES;
+    return (size_t)(end_unit - cold_begin(location));
 }
 
 enum status reader_read_cold(struct reader *reader, const struct batch_location *location,
@@ -524,9 +604,7 @@ enum status reader_read_cold(struct reader *reader, const struct batch_location 
     if (status != STATUS_OK) { return status; }
 
     const uint8_t *const batch = scratch + (location->position - begin);
-    if (crc32c(bytes_of(batch, location->length_bytes)) != location->crc32c) {
-        return STATUS_CORRUPT;
-    }
+    if (!batch_holds(batch, location)) { return STATUS_CORRUPT; }
     *out = batch;
     return STATUS_OK;
 }

@@ -29,7 +29,7 @@ struct reader_options {
     const char *const *storage_paths;
     size_t storage_path_count;
     const char *runtime;
-    size_t index_cache_bytes; /* footers of sealed segments held in memory */
+    size_t index_cache_bytes; /* what is held in memory of sealed segments' indexes */
 };
 
 /* STATUS_OK also when nothing is there yet: refresh finds it later. */
@@ -84,7 +84,8 @@ struct batch_location {
     int64_t max_timestamp_ms;
     uint64_t position; /* in the segment's file */
     uint32_t length_bytes;
-    uint32_t crc32c;
+    uint16_t check;       /* index_check of the entry's CRC-32C */
+    int64_t leader_epoch; /* what the batch has to name; -1: not known */
     bool in_ring;
     uint64_t ring_position;
     uint64_t durable_ns; /* CLOCK_MONOTONIC when published; 0 for sealed segments */
@@ -102,13 +103,14 @@ MUST_CHECK enum status reader_find_timestamp(struct reader *reader, size_t topic
                                              uint32_t partition, int64_t timestamp_ms,
                                              struct batch_location *out);
 
-/* Copies a batch out of the commit ring and checks its CRC. STATUS_STALE: no longer there, read it
+/* Copies a batch out of the commit ring and checks it. STATUS_STALE: no longer there, read it
  * cold. STATUS_CORRUPT: what is in the ring is not what was written. Never blocks. */
 MUST_CHECK enum status reader_read_tail(struct reader *reader,
                                         const struct batch_location *location, uint8_t *out);
 
-/* Reads it from disk into `scratch` (aligned to 4096, at least reader_cold_bytes) and checks its
- * CRC; `*out` then points at it inside scratch. Blocks. STATUS_NOT_FOUND: the segment was removed
+/* Reads it from disk into `scratch` (aligned to 4096, at least reader_cold_bytes) and checks it:
+ * Kafka's CRC, and that it is the batch that was asked for; `*out` then points at it inside
+ * scratch. Blocks. STATUS_NOT_FOUND: the segment was removed
  * meanwhile; STATUS_CORRUPT, STATUS_IO. */
 MUST_CHECK enum status reader_read_cold(struct reader *reader,
                                         const struct batch_location *location, uint8_t *scratch,

@@ -480,6 +480,18 @@ static bool older_supersede(struct reader_partition *partition, const struct par
     return true;
 }
 
+/* A whole disk's indexes at once would be no bounded memory: what has no room comes back when it is
+ * asked for. What cost a scan stays until the cache is full. */
+static void index_keep_or_drop(const struct partition_view *view, struct reader_segment *found)
+{
+    if (!found->sealed || found->rebuilt) { return; }
+    if (found->index.memory_bytes > *view->index_room_bytes) {
+        reader_segment_index_drop(found);
+        return;
+    }
+    *view->index_room_bytes -= found->index.memory_bytes;
+}
+
 static bool segment_look(struct reader_partition *partition, const struct partition_view *view,
                          const struct listing *listing, uint64_t number)
 {
@@ -493,9 +505,7 @@ static bool segment_look(struct reader_partition *partition, const struct partit
         status = STATUS_BUSY;
     }
     if (status == STATUS_OK) {
-        /* A whole disk's indexes at once would be no bounded memory: each comes back when it is
-         * asked for. What cost a scan stays until the cache is full. */
-        if (found->sealed && !found->rebuilt) { reader_segment_index_drop(found); }
+        index_keep_or_drop(view, found);
         segment_insert(partition, found);
         return true;
     }

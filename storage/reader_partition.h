@@ -59,6 +59,7 @@ struct partition_view {
     struct log_id log_id; /* all zero: it does not say */
     uint64_t open_segment_number;
     uint64_t first_segment_number;
+    size_t *index_room_bytes; /* what indexes of segments that are found may still take */
 };
 
 /* NULL: no memory. */

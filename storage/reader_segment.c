@@ -29,6 +29,7 @@ void reader_segment_destroy(struct reader_segment *segment)
 {
     if (segment == NULL) { return; }
     mapped_file_close(&segment->live);
+    free(segment->live_reader);
     segment_index_deinit(&segment->index);
     free(segment->spans);
     free(segment);
@@ -46,20 +47,20 @@ static void span_declare(struct reader_segment *segment, int32_t topic, uint64_t
     if (next_offset > span->next_offset) { span->next_offset = next_offset; }
 }
 
-static void span_add(struct reader_segment *segment, const struct index_entry *entry)
+/* Batches of a topic, behind all that it has. */
+static void span_add(struct reader_segment *segment, int32_t topic, const struct segment_span *more)
 {
-    struct segment_span *const span = &segment->spans[entry->topic];
-    const uint64_t end = entry->base_offset + entry->record_count;
+    struct segment_span *const span = &segment->spans[topic];
     if (span->bytes == 0) {
-        span->first_record = entry->base_offset;
-        span->max_timestamp_ms = entry->max_timestamp_ms;
+        span->first_record = more->first_record;
+        span->max_timestamp_ms = more->max_timestamp_ms;
     }
-    if (entry->max_timestamp_ms > span->max_timestamp_ms) {
-        span->max_timestamp_ms = entry->max_timestamp_ms;
+    if (more->max_timestamp_ms > span->max_timestamp_ms) {
+        span->max_timestamp_ms = more->max_timestamp_ms;
     }
-    span_declare(segment, entry->topic, entry->base_offset, end);
-    span->records_end = end;
-    span->bytes += entry->length_bytes;
+    span_declare(segment, topic, more->first_record, more->records_end);
+    span->records_end = more->records_end;
+    span->bytes += more->bytes;
 }
 
 static enum status entry_take(struct reader_segment *segment, const struct index_entry *entry,
@@ -67,12 +68,35 @@ static enum status entry_take(struct reader_segment *segment, const struct index
 {
     const enum status status =
         segment_index_append(&segment->index, entry, ring_position, durable_ns);
-    if (status == STATUS_OK) { span_add(segment, entry); }
+    if (status == STATUS_OK) {
+        const struct segment_span span = {
+            .first_record = entry->base_offset,
+            .records_end = entry->base_offset + entry->record_count,
+            .max_timestamp_ms = entry->max_timestamp_ms,
+            .bytes = entry->length_bytes,
+        };
+        span_add(segment, entry->topic, &span);
+    }
     if (status == STATUS_CORRUPT) {
         segment->entries_refused++;
         return STATUS_OK;
     }
     return status;
+}
+
+static enum status anchor_take(struct reader_segment *segment, const struct index_anchor *anchor,
+                               uint64_t position)
+{
+    const enum status status = segment_index_append_chunk(&segment->index, anchor, position);
+    if (status != STATUS_OK) { return status; }
+    const struct segment_span span = {
+        .first_record = anchor->base_offset,
+        .records_end = anchor->next_offset,
+        .max_timestamp_ms = anchor->max_timestamp_ms,
+        .bytes = anchor->batch_bytes,
+    };
+    span_add(segment, anchor->topic, &span);
+    return STATUS_OK;
 }
 
 static void topics_take(struct reader_segment *segment, struct bytes declarations,
@@ -124,12 +148,18 @@ enum status reader_segment_attach(const char *runtime, uint32_t partition, uint6
 
     const struct live_index_header *const header = (const struct live_index_header *)live.at;
     segment->live = live;
-    segment->live_capacity = header->entry_capacity;
+    segment->live_reader = calloc(1, sizeof *segment->live_reader);
+    if (segment->live_reader == NULL) {
+        reader_segment_destroy(segment);
+        return STATUS_NO_MEMORY;
+    }
+    segment->live_capacity = header->capacity_bytes;
     if (live_index_file_bytes(segment->live_capacity) > live.size_bytes) {
         segment->live_capacity = 0; /* it changed since it was checked: believe nothing of it */
     }
     segment->nonce = header->nonce;
     segment->leader_epoch = header->leader_epoch;
+    segment->leader_epoch_known = true;
     segment->incarnation = header->incarnation;
     segment->from_live = true;
     segment_index_init(&segment->index, INT64_MAX); /* bounded again by what a read finds */
@@ -154,23 +184,32 @@ static void live_take_topics(struct reader_segment *segment, const struct segmen
     }
 }
 
-static bool live_take_entries(struct reader_segment *segment)
+/* False when there is none. */
+static bool live_next(struct reader_segment *segment)
 {
+    if (segment->live_line_waits) { return true; }
     const struct live_index_header *const header =
         (const struct live_index_header *)segment->live.at;
-    /* acquire: pairs with the worker's release after it filled the entries */
-    uint64_t count = atomic_load_explicit(&header->entry_count, memory_order_acquire);
-    if (count > segment->live_capacity) { count = segment->live_capacity; }
-    const uint64_t before = segment->live_entries_seen;
-    for (; segment->live_entries_seen < count; segment->live_entries_seen++) {
-        const struct live_index_entry entry =
-            live_index_entries(header)[segment->live_entries_seen];
-        const struct index_entry index = index_entry_decode(&entry.index);
+    const bool broken = segment->live_reader->broken;
+    const enum status status =
+        live_index_next(segment->live_reader, header, segment->live_capacity, &segment->live_line);
+    if (status == STATUS_CORRUPT && !broken) { segment->entries_refused++; }
+    segment->live_line_waits = status == STATUS_OK;
+    return segment->live_line_waits;
+}
+
+static bool live_take_entries(struct reader_segment *segment)
+{
+    bool grown = false;
+    while (live_next(segment)) {
+        const struct live_index_line *const line = &segment->live_line;
         const enum status status =
-            entry_take(segment, &index, entry.ring_position, entry.durable_ns);
+            entry_take(segment, &line->entry, line->ring_position, line->durable_ns);
         if (status == STATUS_NO_MEMORY) { break; } /* the next refresh tries again */
+        segment->live_line_waits = false;
+        grown = true;
     }
-    return segment->live_entries_seen != before;
+    return grown;
 }
 
 bool reader_segment_follow(struct reader_segment *segment, const struct segment_topics *topics)
@@ -186,6 +225,8 @@ bool reader_segment_follow(struct reader_segment *segment, const struct segment_
     if (state == LIVE_INDEX_SEALED && !grown) {
         segment->sealed = true;
         mapped_file_close(&segment->live);
+        free(segment->live_reader);
+        segment->live_reader = NULL;
     }
     return grown;
 }
@@ -207,30 +248,40 @@ static enum status header_take(struct reader_segment *segment, const struct segm
     segment->nonce = header->nonce;
     segment->cluster_id = header->cluster_id;
     segment->leader_epoch = header->leader_epoch;
+    segment->leader_epoch_known = !segment_scan_header_is_rebuilt(scan);
     segment->incarnation = header->incarnation;
     segment->sealed = true;
     segment_index_init(&segment->index, header->capacity_bytes);
     return STATUS_OK;
 }
 
-static enum status footer_take(struct reader_segment *segment, struct segment_scan *scan,
-                               const struct segment_topics *topics)
+static enum status anchors_take(struct reader_segment *segment, const struct segment_footer *footer)
 {
-    struct scanned_commit commit;
-    struct segment_footer footer;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < segment_footer_anchor_count(footer); i++) {
+        struct index_anchor anchor;
+        status = segment_footer_anchor(footer, i, &anchor);
+        if (status == STATUS_OK) {
+            status = anchor_take(segment, &anchor, footer->index_position + anchor.position);
+        }
+    }
+    return status;
+}
+
+static enum status footer_take(struct reader_segment *segment, struct files files, int file,
+                               const struct segment_scan *scan, const struct segment_topics *topics)
+{
     struct segment_trailer trailer;
     enum status status = segment_scan_trailer(scan, &trailer);
     if (status != STATUS_OK) { return status == STATUS_IO ? STATUS_IO : STATUS_BUSY; }
-    status = segment_scan_footer(scan, &commit);
-    if (status != STATUS_OK) { return status; }
-    status = segment_footer_open(commit.bytes, &commit.header, &footer);
-    if (status != STATUS_OK) { return STATUS_CORRUPT; }
-
+    uint8_t *memory;
+    struct segment_footer footer;
+    status = segment_footer_read_summary(files, file, segment_scan_header(scan), &trailer, &memory,
+                                         &footer);
+    if (status != STATUS_OK) { return status == STATUS_TRUNCATED ? STATUS_CORRUPT : status; }
     topics_take(segment, footer.topics, topics);
-    for (size_t i = 0; status == STATUS_OK && i < segment_footer_index_count(&footer); i++) {
-        const struct index_entry entry = segment_footer_index_at(&footer, i);
-        status = entry_take(segment, &entry, 0, 0);
-    }
+    status = anchors_take(segment, &footer);
+    free(memory);
     return status;
 }
 
@@ -250,10 +301,9 @@ static enum status commit_take(struct reader_segment *segment, const struct scan
             .record_count = entry.record_count,
             .base_offset = entry.base_offset,
             .max_timestamp_ms = entry.max_timestamp_ms,
-            .commit_number = commit->header.number,
             .position = commit->position + entry.position,
             .length_bytes = entry.length_bytes,
-            .crc32c = entry.crc32c,
+            .check = index_check(entry.crc32c),
         };
         status = entry_take(segment, &line, 0, 0);
     }
@@ -297,7 +347,7 @@ static enum status segment_fill(struct reader_segment *segment, struct files fil
             segment->last_number = trailer.footer_number - 1;
         }
         status = segment->rebuilt ? scan_take(segment, scan, topics)
-                                  : footer_take(segment, scan, topics);
+                                  : footer_take(segment, files, file, scan, topics);
     }
     segment_scan_destroy(scan);
     files_close(files, file);
@@ -361,6 +411,46 @@ enum status reader_segment_index_load(struct files files, struct reader_segment 
         status = STATUS_NOT_FOUND;
     }
     reader_segment_destroy(fresh);
+    return status;
+}
+
+enum status reader_segment_index_rebuild(struct files files, struct reader_segment *segment)
+{
+    reader_segment_index_drop(segment);
+    segment->rebuilt = true;
+    return reader_segment_index_load(files, segment);
+}
+
+static enum status chunk_read(struct files files, const struct open_segment *file,
+                              struct segment_index *index, struct index_chunk *chunk)
+{
+    const uint64_t begin = chunk->position - chunk->position % FILES_READ_UNIT_BYTES;
+    const size_t ahead = (size_t)(chunk->position - begin);
+    const size_t wanted = ahead + chunk->length_bytes;
+    const size_t window_bytes =
+        (wanted + FILES_READ_UNIT_BYTES - 1) / FILES_READ_UNIT_BYTES * FILES_READ_UNIT_BYTES;
+    uint8_t *const window = aligned_alloc(LOG_BLOCK_BYTES, (window_bytes + LOG_BLOCK_BYTES - 1) /
+                                                               LOG_BLOCK_BYTES * LOG_BLOCK_BYTES);
+    if (window == NULL) { return STATUS_NO_MEMORY; }
+    enum status status = files_read(files, file->file, begin, window, window_bytes);
+    if (status == STATUS_OK) {
+        status =
+            segment_index_chunk_give(index, chunk, bytes_of(window + ahead, chunk->length_bytes));
+    }
+    free(window);
+    return status == STATUS_TRUNCATED ? STATUS_CORRUPT : status;
+}
+
+enum status reader_segment_chunk_load(struct files files, struct open_segments *open,
+                                      struct reader_segment *segment, struct index_chunk *chunk)
+{
+    if (chunk->lines != NULL) { return STATUS_OK; }
+    struct open_segment file;
+    enum status status =
+        open_segments_take(open, segment->partition, segment->number, &segment->nonce, &file);
+    if (status != STATUS_OK) { return status; }
+    status = chunk_read(files, &file, &segment->index, chunk);
+    open_segments_give_back(open, &file);
     return status;
 }
 

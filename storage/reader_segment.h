@@ -3,7 +3,7 @@
  * Purpose  A short summary by topic, always in memory, and the index: of a live segment always, of
  *          a sealed one while the cache has room.
  * Owns     The mapping of a live index, the summary, the index. Threads: the reader's one.
- * Hostile  Shared memory and files are outside bytes: counts are bounded by the mapping, entries by
+ * Hostile  Shared memory and files are outside bytes: groups are bounded by the mapping, entries by
  *          segment_index_append. What does not hold is left out, and counted in `entries_refused`.
  */
 #pragma once
@@ -17,6 +17,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "storage/files.h"
+#include "storage/open_segments.h"
 #include "storage/segment_index.h"
 #include "wire/live_index.h"
 #include "wire/log_format.h"
@@ -39,6 +40,7 @@ struct reader_segment {
     struct log_id nonce;
     struct log_id cluster_id; /* zero where no header told */
     uint32_t leader_epoch;
+    bool leader_epoch_known; /* false: the header is lost */
     uint64_t incarnation;
     bool sealed;          /* nothing more will come */
     bool rebuilt;         /* by a scan: the footer is missing or bad */
@@ -48,8 +50,10 @@ struct reader_segment {
     struct segment_index index;
     struct segment_span *spans; /* by the log's topic number, LOG_TOPICS_MAX of them */
     struct mapped_file live;    /* until sealed */
-    uint32_t live_capacity;     /* entries that the mapping has room for, checked once */
-    uint64_t live_entries_seen;
+    uint32_t live_capacity;     /* bytes of groups that the mapping has room for, checked once */
+    struct live_index_reader *live_reader; /* until sealed */
+    struct live_index_line live_line;      /* taken from there, and not into the index yet */
+    bool live_line_waits;
     uint32_t live_topics_seen;
     struct log_id log_id; /* what a file has to say it is of; all zero: any */
     uint64_t entries_refused;
@@ -85,10 +89,20 @@ MUST_CHECK enum status reader_segment_rebuild(struct files files, uint32_t parti
                                               const struct segment_topics *topics,
                                               struct reader_segment **out);
 
-/* Gives a sealed segment its index again. */
+/* Brings a chunk of its index into memory. STATUS_CORRUPT: what the footer names there is not it;
+ * STATUS_NOT_FOUND: the segment is gone. Blocks. */
+MUST_CHECK enum status reader_segment_chunk_load(struct files files, struct open_segments *open,
+                                                 struct reader_segment *segment,
+                                                 struct index_chunk *chunk);
+
+/* Gives a sealed segment its index again: the anchors of its footer's chunks. */
 MUST_CHECK enum status reader_segment_index_load(struct files files,
                                                  struct reader_segment *segment);
 void reader_segment_index_drop(struct reader_segment *segment);
+
+/* Forgets the footer: the index is made by a scan, at once, as long as the segment is known. */
+MUST_CHECK enum status reader_segment_index_rebuild(struct files files,
+                                                    struct reader_segment *segment);
 
 void reader_segment_destroy(struct reader_segment *segment);
 

@@ -6,6 +6,7 @@
 #include "storage/log_chain.h"
 #include "storage/log_replay.h"
 #include "storage/segment_footer.h"
+#include "storage/segment_look.h"
 
 /* ---------------------------------------------------------------------- findings at the door */
 
@@ -35,7 +36,14 @@ static void report_shortened(const struct log_replay *replay, const struct chain
     }
 }
 
-/* STATUS_UNSUPPORTED when any segment is of a newer format. */
+static uint32_t version_read(const struct log_replay *replay, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    log_segment_name(replay->partition, number, name);
+    return segment_look_version(replay->files, name);
+}
+
+/* STATUS_UNSUPPORTED when any segment is of another format. */
 static enum status report_segments(const struct log_replay *replay)
 {
     const struct log_chain *const chain = replay->chain;
@@ -44,7 +52,8 @@ static enum status report_segments(const struct log_replay *replay)
         const struct chain_segment *const segment = &chain->segments[i];
         const enum status status = segment->status;
         if (status == STATUS_UNSUPPORTED) {
-            log_replay_report(replay, RECOVERY_UNSUPPORTED, segment->number, 0, 0);
+            log_replay_report(replay, RECOVERY_UNSUPPORTED, segment->number,
+                              version_read(replay, segment->number), 0);
             result = STATUS_UNSUPPORTED;
         } else if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
             log_replay_report(replay, RECOVERY_UNREADABLE, segment->number, (uint64_t)status, 0);

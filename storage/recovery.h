@@ -78,7 +78,7 @@ struct recovery_report {
 
 /* Recovers partition `partition`; STATUS_NOT_FOUND when it has no segment: a new log (`out` then
  * holds only what was passed in, as do cluster_id, log_id and partition where no header says them).
- * STATUS_UNSUPPORTED: a newer format: refuse to start. Errors of reading are findings, not
+ * STATUS_UNSUPPORTED: another format: refuse to start. Errors of reading are findings, not
  * failures, except when nothing at all can be read or written: STATUS_IO, STATUS_NO_SPACE. `out` is
  * large: not on a stack. */
 MUST_CHECK enum status recovery_run(struct files files, uint32_t partition,

@@ -147,18 +147,20 @@ static uint64_t segment_records(const struct retention *retention, uint32_t part
     struct segment_footer footer;
     struct commit_header header;
     uint64_t records = 0;
+    enum status status = STATUS_CORRUPT;
     if (segment_look_begin(retention->options.files, partition, number, &look) != STATUS_OK) {
         return 0;
     }
     if (segment_look_footer(&look, &footer, &header) == STATUS_OK) {
-        for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
-            const struct index_entry entry = segment_footer_index_at(&footer, i);
+        struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+        struct index_entry entry;
+        while ((status = segment_footer_walk_next(&walk, &entry)) == STATUS_OK) {
             if (entry.base_offset < topic_start(retention, partition, entry.topic)) { continue; }
             records += entry.record_count;
         }
     }
     segment_look_end(&look);
-    return records;
+    return status == STATUS_NOT_FOUND ? records : 0;
 }
 
 /* -------------------------------------------------------------------------------------- listing */

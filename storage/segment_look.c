@@ -1,5 +1,7 @@
 #include "storage/segment_look.h"
 
+#include <stdlib.h>
+
 enum status segment_look_begin(struct files files, uint32_t partition, uint64_t number,
                                struct segment_look *out)
 {
@@ -27,4 +29,21 @@ enum status segment_look_footer(struct segment_look *look, struct segment_footer
     if (status != STATUS_OK) { return status; }
     *out_header = commit.header;
     return segment_footer_open(commit.bytes, &commit.header, out);
+}
+
+uint32_t segment_look_version(struct files files, const char *name)
+{
+    uint64_t size_bytes;
+    int file;
+    uint32_t version = 0;
+    uint8_t *const block = aligned_alloc(LOG_BLOCK_BYTES, LOG_BLOCK_BYTES);
+    if (block == NULL) { return 0; }
+    if (files_open(files, name, FILES_READ, &file, &size_bytes) == STATUS_OK) {
+        if (files_read(files, file, 0, block, LOG_BLOCK_BYTES) == STATUS_OK) {
+            version = segment_header_version(bytes_of(block, LOG_BLOCK_BYTES));
+        }
+        files_close(files, file);
+    }
+    free(block);
+    return version;
 }

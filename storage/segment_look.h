@@ -32,4 +32,8 @@ void segment_look_end(struct segment_look *look);
 MUST_CHECK enum status segment_look_footer(struct segment_look *look, struct segment_footer *out,
                                            struct commit_header *out_header);
 
+/* The format's version that the header of a segment names which is STATUS_UNSUPPORTED; 0 when it
+ * cannot be read. */
+uint32_t segment_look_version(struct files files, const char *name);
+
 END_C_DECLS

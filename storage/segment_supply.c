@@ -169,7 +169,7 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     struct prepared_segment segment = {
         .number = log->next_number,
         .capacity_bytes = supply->options.segment_bytes,
-        .index_size_bytes = live_index_file_bytes(supply->options.index_entries),
+        .index_size_bytes = live_index_file_bytes(supply->options.index_bytes),
     };
     if (!supply_nonce(supply, &segment.nonce)) { return STATUS_BUSY; }
     enum status status = supply_check_reserve(supply, log->partition);
@@ -195,7 +195,7 @@ static enum status supply_prepare(struct segment_supply *supply, struct supply_l
     segment.index = (struct live_index_header *)index.at;
     segment.place = (uint32_t)files_place(supply->options.files, log->partition).index;
     segment.moves = log->moves;
-    live_index_init(segment.index, supply->options.index_entries);
+    live_index_init(segment.index, supply->options.index_bytes);
 
     log->prepared = segment;
     log->next_number++;
@@ -356,7 +356,7 @@ enum status segment_supply_create(const struct segment_supply_options *options,
                                   struct segment_supply **out)
 {
     assert(options->log_count > 0);
-    assert(options->index_entries > 0);
+    assert(options->index_bytes > 0);
     assert(options->segment_bytes % LOG_BLOCK_BYTES == 0);
     if (options->runtime != NULL &&
         strlen(options->runtime) > PATH_MAX - LIVE_INDEX_NAME_BYTES - 1) {
@@ -428,9 +428,9 @@ uint64_t segment_supply_segment_bytes(const struct segment_supply *supply)
     return supply->options.segment_bytes;
 }
 
-uint32_t segment_supply_index_entries(const struct segment_supply *supply)
+uint32_t segment_supply_index_bytes(const struct segment_supply *supply)
 {
-    return supply->options.index_entries;
+    return supply->options.index_bytes;
 }
 
 enum status segment_supply_trouble(const struct segment_supply *supply, size_t index)

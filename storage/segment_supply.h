@@ -45,7 +45,7 @@ struct segment_supply_options {
     const char *runtime; /* directory of the live indexes; lives as long as the supply. NULL: in
                             private memory, where no reader finds them */
     uint64_t segment_bytes;
-    uint32_t index_entries; /* capacity of one live index */
+    uint32_t index_bytes; /* of one live index, without its topics; and of a footer's index */
     size_t log_count;
     uint64_t grace_ns; /* how long a sealed segment's live index stays */
     uint64_t
@@ -90,7 +90,7 @@ size_t segment_supply_place_count(const struct segment_supply *supply);
 
 /* What every prepared segment has; constant. Any thread. */
 uint64_t segment_supply_segment_bytes(const struct segment_supply *supply);
-uint32_t segment_supply_index_entries(const struct segment_supply *supply);
+uint32_t segment_supply_index_bytes(const struct segment_supply *supply);
 
 /* Why the last attempt for a log failed; STATUS_OK when it did not. Any thread. */
 enum status segment_supply_trouble(const struct segment_supply *supply, size_t index);

@@ -111,12 +111,12 @@ static void topics_learn(const struct expiry_run *run, struct bytes declarations
 
 /* ----------------------------------------------------------------------------- sealed segments */
 
-static void span_add(struct expiry_span *span, const struct index_entry *entry)
+static void span_add(struct expiry_span *span, const struct index_anchor *chunk)
 {
-    if (span->bytes == 0) { span->first = entry->base_offset; }
-    span->end = entry->base_offset + entry->record_count;
-    span->bytes += entry->length_bytes;
-    span->records += entry->record_count;
+    if (span->bytes == 0) { span->first = chunk->base_offset; }
+    span->end = chunk->next_offset;
+    span->bytes += chunk->batch_bytes;
+    span->records += chunk->record_count;
 }
 
 static void segment_learn(const struct expiry_run *run, struct expiry_segment *segment)
@@ -130,11 +130,12 @@ static void segment_learn(const struct expiry_run *run, struct expiry_segment *s
     }
     if (segment_look_footer(&look, &footer, &header) == STATUS_OK) {
         topics_learn(run, footer.topics);
-        for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
-            const struct index_entry entry = segment_footer_index_at(&footer, i);
+        for (size_t i = 0; i < segment_footer_anchor_count(&footer); i++) {
+            struct index_anchor chunk;
             size_t topic;
-            if (topic_of_number(run, entry.topic, &topic)) {
-                span_add(&segment->spans[topic], &entry);
+            if (segment_footer_anchor(&footer, i, &chunk) != STATUS_OK) { continue; }
+            if (topic_of_number(run, chunk.topic, &topic)) {
+                span_add(&segment->spans[topic], &chunk);
             }
         }
         segment->newest_wall_ms = header.wall_ms;
@@ -211,8 +212,9 @@ static bool detail_fill(const struct expiry_run *run, struct expiry_detail *deta
     }
     segment_index_init(&detail->index, segment_scan_header(look.scan)->capacity_bytes);
     bool filled = segment_look_footer(&look, &footer, &header) == STATUS_OK;
-    for (size_t i = 0; filled && i < segment_footer_index_count(&footer); i++) {
-        const struct index_entry entry = segment_footer_index_at(&footer, i);
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry entry;
+    while (filled && segment_footer_walk_next(&walk, &entry) == STATUS_OK) {
         size_t topic;
         if (!topic_of_number(run, entry.topic, &topic)) { continue; }
         filled = segment_index_append(&detail->index, &entry, 0, 0) != STATUS_NO_MEMORY;
@@ -248,42 +250,38 @@ static struct expiry_detail *detail_of(const struct expiry_run *run, uint64_t nu
     return NULL;
 }
 
-static struct batch_run run_of(const struct segment_index *index, int32_t number)
+static bool lies_behind(const void *position, const struct batch_entry *batch,
+                        uint64_t bytes_before)
 {
-    static const struct batch_run empty = {0};
-    return number >= 0 && (size_t)number < index->run_count ? index->runs[number] : empty;
+    (void)bytes_before;
+    return batch->position >= *(const uint64_t *)position;
 }
 
-/* The offset of the first batch at or behind `position`; `end` when there is none. */
-static uint64_t offset_at(const struct batch_run *batches, uint64_t position, uint64_t end)
+/* The offset of the topic's first batch at or behind `position`; `end` when there is none. */
+static uint64_t offset_at(const struct segment_index *index, int32_t number, uint64_t position,
+                          uint64_t end)
 {
-    size_t low = 0;
-    size_t high = batches->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (batches->entries[middle].position < position) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < batches->count ? batches->entries[low].base_offset : end;
+    struct batch_entry batch;
+    return segment_index_find_first(index, number, lies_behind, &position, &batch)
+               ? batch.base_offset
+               : end;
+}
+
+static bool has_bytes_before(const void *bytes, const struct batch_entry *batch,
+                             uint64_t bytes_before)
+{
+    (void)batch;
+    return bytes_before >= *(const uint64_t *)bytes;
 }
 
 /* The offset of the first batch with at least `bytes` of the topic before it; `end`: none has. */
-static uint64_t offset_behind_bytes(const struct batch_run *batches, uint64_t bytes, uint64_t end)
+static uint64_t offset_behind_bytes(const struct segment_index *index, int32_t number,
+                                    uint64_t bytes, uint64_t end)
 {
-    size_t low = 0;
-    size_t high = batches->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (batches->entries[middle].bytes_before < bytes) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < batches->count ? batches->entries[low].base_offset : end;
+    struct batch_entry batch;
+    return segment_index_find_first(index, number, has_bytes_before, &bytes, &batch)
+               ? batch.base_offset
+               : end;
 }
 
 /* ------------------------------------------------------------------------------ the open segment
@@ -307,39 +305,43 @@ static void live_follow(const struct expiry_run *run)
     (void)reader_segment_follow(log->live, &topics);
 }
 
-static struct batch_run live_run(const struct expiry_run *run, int32_t number)
+static const struct segment_index *live_index(const struct expiry_run *run)
 {
-    static const struct batch_run empty = {0};
+    static const struct segment_index empty = {0};
     /* Until the run that finds it sealed: its batches are then counted by its footer. */
-    if (run->log->live == NULL || run->log->live->number <= run->view->newest_sealed) {
-        return empty;
-    }
-    return run_of(&run->log->live->index, number);
+    const struct reader_segment *const live = run->log->live;
+    return live == NULL || live->number <= run->view->newest_sealed ? &empty : &live->index;
 }
 
-static uint64_t live_bytes(const struct batch_run *batches)
+struct age_limit {
+    uint64_t now_ns;
+    uint64_t limit_ns;
+};
+
+static bool is_young(const void *context, const struct batch_entry *batch, uint64_t bytes_before)
 {
-    if (batches->count == 0) { return 0; }
-    const struct batch_entry *const last = &batches->entries[batches->count - 1];
-    return last->bytes_before + last->length_bytes;
+    const struct age_limit *const age = context;
+    (void)bytes_before;
+    return batch->durable_ns >= age->now_ns || age->now_ns - batch->durable_ns <= age->limit_ns;
 }
 
-static uint64_t live_start_by_age(const struct batch_run *batches, uint64_t now_ns,
+/* Behind the last batch that is too old; `start` when none is. */
+static uint64_t live_start_by_age(const struct segment_index *live, int32_t number, uint64_t now_ns,
                                   int64_t limit_ms, uint64_t start)
 {
-    const uint64_t limit_ns = (uint64_t)(limit_ms + LIVE_TOLERANCE_MS) * NS_PER_MS;
-    size_t low = 0;
-    size_t high = batches->count;
-    while (low < high) { /* the first that is young */
-        const size_t middle = low + (high - low) / 2;
-        const uint64_t durable_ns = batches->entries[middle].durable_ns;
-        if (durable_ns < now_ns && now_ns - durable_ns > limit_ns) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    const struct age_limit age = {
+        .now_ns = now_ns,
+        .limit_ns = (uint64_t)(limit_ms + LIVE_TOLERANCE_MS) * NS_PER_MS,
+    };
+    struct batch_entry first;
+    struct batch_entry last;
+    struct batch_entry young;
+    struct segment_index_walk walk = segment_index_walk_begin(live, number, 0);
+    if (!segment_index_walk_next(&walk, &first) || is_young(&age, &first, 0)) { return start; }
+    if (segment_index_find_first(live, number, is_young, &age, &young)) {
+        return young.base_offset;
     }
-    return low > 0 ? batches->entries[low - 1].next_offset : start;
+    return segment_index_find_last(live, number, &last) ? last.next_offset : start;
 }
 
 /* ------------------------------------------------------------------------------------ the start */
@@ -359,8 +361,7 @@ static uint64_t boundary_start(const struct expiry_run *run, const struct expiry
     }
     if (!commit_walls_work(detail->walls, COMMITS_A_RUN)) { return start; }
     const uint64_t position = commit_walls_position(detail->walls, run->view->clock, limit_ms);
-    const struct batch_run batches = run_of(&detail->index, run->log->numbers[topic]);
-    const uint64_t found = offset_at(&batches, position, span->end);
+    const uint64_t found = offset_at(&detail->index, run->log->numbers[topic], position, span->end);
     return found > span->first ? found : start;
 }
 
@@ -378,16 +379,18 @@ static uint64_t start_by_age(const struct expiry_run *run, size_t topic)
         }
         if (segment->spans[topic].bytes > 0) { start = segment->spans[topic].end; }
     }
-    const struct batch_run live = live_run(run, run->log->numbers[topic]);
-    return live_start_by_age(&live, run->view->clock->now.mono_ns, limit_ms, start);
+    return live_start_by_age(live_index(run), run->log->numbers[topic],
+                             run->view->clock->now.mono_ns, limit_ms, start);
 }
 
 static uint64_t start_by_bytes(const struct expiry_run *run, size_t topic)
 {
     const uint64_t limit = run->expiry->topics[topic].retain_bytes;
-    const struct batch_run live = live_run(run, run->log->numbers[topic]);
-    uint64_t held = live_bytes(&live);
-    uint64_t newest = live.count > 0 ? live.entries[live.count - 1].base_offset : 0;
+    const struct segment_index *const live = live_index(run);
+    const int32_t number = run->log->numbers[topic];
+    uint64_t held = segment_index_bytes_from(live, number, 0);
+    struct batch_entry last;
+    const uint64_t newest = segment_index_find_last(live, number, &last) ? last.base_offset : 0;
     for (size_t i = 0; i < run->log->count; i++) {
         held += run->log->segments[i].spans[topic].bytes;
     }
@@ -402,29 +405,28 @@ static uint64_t start_by_bytes(const struct expiry_run *run, size_t topic)
         if (excess < span->bytes) {
             struct expiry_detail *const detail = detail_of(run, segment->number);
             if (detail == NULL) { return start; }
-            const struct batch_run batches = run_of(&detail->index, run->log->numbers[topic]);
-            if (batches.count == 0) { return start; }
+            if (!segment_index_find_last(&detail->index, number, &last)) { return start; }
             /* The topic's newest batch of all stays, whatever its size. */
-            const uint64_t last =
-                held == span->bytes ? batches.entries[batches.count - 1].base_offset : span->end;
-            return offset_behind_bytes(&batches, excess, last);
+            const uint64_t end = held == span->bytes ? last.base_offset : span->end;
+            return offset_behind_bytes(&detail->index, number, excess, end);
         }
         excess -= span->bytes;
         held -= span->bytes;
         start = span->end;
     }
-    return offset_behind_bytes(&live, excess, newest);
+    return offset_behind_bytes(live, number, excess, newest);
 }
 
 /* ---------------------------------------------------------------------------------- publishing */
 
-static uint64_t batches_between(const struct batch_run *batches, uint64_t from, uint64_t to)
+static uint64_t batches_between(const struct segment_index *index, int32_t number, uint64_t from,
+                                uint64_t to)
 {
+    struct segment_index_walk walk = segment_index_walk_begin(index, number, from);
+    struct batch_entry batch;
     uint64_t records = 0;
-    for (size_t i = 0; i < batches->count; i++) {
-        const struct batch_entry *const batch = &batches->entries[i];
-        if (batch->base_offset < from || batch->base_offset >= to) { continue; }
-        records += batch->next_offset - batch->base_offset;
+    while (segment_index_walk_next(&walk, &batch) && batch.base_offset < to) {
+        if (batch.base_offset >= from) { records += batch.next_offset - batch.base_offset; }
     }
     return records;
 }
@@ -432,6 +434,7 @@ static uint64_t batches_between(const struct batch_run *batches, uint64_t from, 
 static uint64_t records_between(const struct expiry_run *run, size_t topic, uint64_t from,
                                 uint64_t to)
 {
+    const int32_t number = run->log->numbers[topic];
     uint64_t records = 0;
     for (size_t i = 0; i < run->log->count; i++) {
         const struct expiry_segment *const segment = &run->log->segments[i];
@@ -443,11 +446,9 @@ static uint64_t records_between(const struct expiry_run *run, size_t topic, uint
         }
         const struct expiry_detail *const detail = detail_of(run, segment->number);
         if (detail == NULL) { continue; } /* it cannot be read: nobody can count them */
-        const struct batch_run batches = run_of(&detail->index, run->log->numbers[topic]);
-        records += batches_between(&batches, from, to);
+        records += batches_between(&detail->index, number, from, to);
     }
-    const struct batch_run live = live_run(run, run->log->numbers[topic]);
-    return records + batches_between(&live, from, to);
+    return records + batches_between(live_index(run), number, from, to);
 }
 
 static uint64_t topic_run(const struct expiry_run *run, size_t topic)

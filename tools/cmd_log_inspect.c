@@ -423,8 +423,9 @@ static bool footer_sum(struct inspecting *inspecting, struct segment_scan *scan)
     if (segment_scan_footer(scan, &commit) != STATUS_OK) { return false; }
     if (segment_footer_open(commit.bytes, &commit.header, &footer) != STATUS_OK) { return false; }
     topics_declare(inspecting, footer.topics);
-    for (size_t i = 0; i < segment_footer_index_count(&footer); i++) {
-        const struct index_entry line = segment_footer_index_at(&footer, i);
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry line = {0};
+    while (segment_footer_walk_next(&walk, &line) == STATUS_OK) {
         topic_add(inspecting, line.topic, line.base_offset, line.record_count, line.length_bytes);
     }
     inspecting->commit_count =
@@ -470,7 +471,7 @@ static json_t *footer_json(struct segment_scan *scan)
                      log_number_json(commit.header.number), "position",
                      log_number_json(commit.position), "bytes",
                      (json_int_t)commit.header.length_bytes, "index_lines",
-                     (json_int_t)segment_footer_index_count(&footer), "offsets_skipped",
+                     (json_int_t)segment_footer_line_count(&footer), "offsets_skipped",
                      footer.offsets_skipped, "totals", totals_json(footer.totals));
 }
 
@@ -610,7 +611,7 @@ static int inspect_place(struct inspecting *inspecting, const struct log_place *
         if (!place->chosen[i]) { continue; }
         char *const path = log_place_path(place, i);
         const enum status status = segment_show(inspecting, place->files, path);
-        if (status != STATUS_OK) { code = log_places_refuse(path, status); }
+        if (status != STATUS_OK) { code = log_place_refuse(place, path, status); }
         free(path);
     }
     return code;

@@ -175,7 +175,7 @@ static void verify_step(const struct repair_plan *plan, const struct repair_step
     const uint64_t last_number = plan->place->chain.segments[step->segment].last_number;
     const enum status status = log_verify_segment(verify, step->path, last_number, &verified);
     if (status != STATUS_OK) {
-        (void)log_places_refuse(step->path, status);
+        (void)log_place_refuse(plan->place, step->path, status);
     } else if (verified.damages == 0) {
         printf("%s: verified: %" PRIu64 " commits, %" PRIu64 " records\n", step->path,
                verified.commits, verified.records);

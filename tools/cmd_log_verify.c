@@ -235,11 +235,12 @@ static void segment_tell(struct verifier *verifier, const struct log_place *plac
     pthread_mutex_unlock(&all->lock);
 }
 
-static void segment_refuse(struct verifying *all, const char *path, enum status why)
+static void segment_refuse(struct verifying *all, const struct log_place *place, const char *path,
+                           enum status why)
 {
     log_progress_clear(&all->progress);
     pthread_mutex_lock(&all->lock);
-    all->code = log_places_refuse(path, why);
+    all->code = log_place_refuse(place, path, why);
     pthread_mutex_unlock(&all->lock);
 }
 
@@ -318,7 +319,7 @@ static void verify_segment(struct verifier *verifier, const struct log_place *pl
     } else if (status == STATUS_NOT_FOUND && place->whole) {
         /* retention took it meanwhile */
     } else {
-        segment_refuse(verifier->all, path, status);
+        segment_refuse(verifier->all, place, path, status);
     }
     findings_free(&verifier->findings);
     free(path);

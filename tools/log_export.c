@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/allocate.h"
-#include "base/crc32c.h"
 #include "storage/segment_footer.h"
 #include "storage/segment_scan.h"
 
@@ -150,7 +149,10 @@ static const char *batch_read(struct pass *pass, const struct index_entry *batch
         return "the disk does not answer";
     }
     *out = bytes_of(export->scratch + (batch->position - begin), batch->length_bytes);
-    return crc32c(*out) == batch->crc32c ? NULL : "does not match its checksum";
+    const int64_t epoch = segment_scan_header_is_rebuilt(pass->scan)
+                              ? -1
+                              : (int64_t)segment_scan_header(pass->scan)->leader_epoch;
+    return stored_batch_is_of_line(*out, batch, epoch) ? NULL : "does not match its checksum";
 }
 
 /* False: there is no footer that stands for all that the log has of this segment. */
@@ -162,20 +164,22 @@ static bool export_by_footer(struct pass *pass)
     if (segment_scan_footer(pass->scan, &commit) != STATUS_OK) { return false; }
     if (segment_footer_open(commit.bytes, &commit.header, &footer) != STATUS_OK) { return false; }
     if (pass->segment->last_number < commit.header.number) { return false; }
+    struct index_entry *lines;
+    size_t count;
+    if (segment_footer_lines(&footer, &lines, &count) != STATUS_OK) { return false; }
     topics_take(export, footer.topics);
-    const size_t lines = segment_footer_index_count(&footer);
-    for (size_t i = 0; i < lines && !export->stopped; i++) {
-        const struct index_entry line = segment_footer_index_at(&footer, i);
-        follow_offsets(pass, &line);
-        if (!batch_is_wanted(export, &line)) { continue; }
+    for (size_t i = 0; i < count && !export->stopped; i++) {
+        follow_offsets(pass, &lines[i]);
+        if (!batch_is_wanted(export, &lines[i])) { continue; }
         struct bytes bytes;
-        const char *const fault = batch_read(pass, &line, &bytes);
+        const char *const fault = batch_read(pass, &lines[i], &bytes);
         if (fault != NULL) {
-            lose_batch(pass, &line, fault);
+            lose_batch(pass, &lines[i], fault);
         } else {
-            batch_export(pass, &line, bytes);
+            batch_export(pass, &lines[i], bytes);
         }
     }
+    free(lines);
     return true;
 }
 
@@ -207,10 +211,9 @@ static void commit_export(struct pass *pass, const struct scanned_commit *commit
             .record_count = entry.record_count,
             .base_offset = entry.base_offset,
             .max_timestamp_ms = entry.max_timestamp_ms,
-            .commit_number = commit->header.number,
             .position = commit->position + entry.position,
             .length_bytes = entry.length_bytes,
-            .crc32c = entry.crc32c,
+            .check = index_check(entry.crc32c),
         };
         follow_offsets(pass, &batch);
         if (!batch_is_wanted(export, &batch)) { continue; }

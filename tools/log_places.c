@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/mapped_file.h"
+#include "storage/segment_look.h"
 #include "storage/segment_scan.h"
 #include "tools/command.h"
 #include "tools/device_path.h"
@@ -170,6 +171,16 @@ int log_places_refuse(const char *path, enum status why)
 {
     fprintf(stderr, "penstock log: %s: %s%s%s\n", path, status_text(why),
             why == STATUS_IO ? ": " : "", why == STATUS_IO ? strerror(errno) : "");
+    return COMMAND_UNREADABLE;
+}
+
+int log_place_refuse(const struct log_place *place, const char *path, enum status why)
+{
+    if (why != STATUS_UNSUPPORTED) { return log_places_refuse(path, why); }
+    fprintf(stderr,
+            "penstock log: %s: format version %" PRIu32 ", this build knows version %d: use the "
+            "release that wrote it\n",
+            path, segment_look_version(place->files, path), LOG_FORMAT_VERSION);
     return COMMAND_UNREADABLE;
 }
 

@@ -72,5 +72,8 @@ uint64_t log_places_bytes(const struct log_places *places);
 
 /* One line to stderr; answers COMMAND_UNREADABLE. */
 int log_places_refuse(const char *path, enum status why);
+/* Likewise, of a segment of the place: by its number, where this build does not know its version.
+ */
+int log_place_refuse(const struct log_place *place, const char *path, enum status why);
 
 END_C_DECLS

@@ -14,7 +14,9 @@
 #include "base/allocate.h"
 #include "base/crc32c.h"
 #include "base/sink.h"
+#include "storage/index_builder.h"
 #include "storage/segment_footer.h"
+#include "storage/segment_look.h"
 #include "storage/segment_scan.h"
 #include "tools/segment_paths.h"
 
@@ -369,17 +371,30 @@ static enum status trailer_mend(struct repair_plan *plan, size_t index)
 
 /* What a footer lists and declares, from the commits before it. */
 struct footer_contents {
-    uint8_t *index; /* encoded */
-    size_t index_bytes;
-    size_t index_capacity;
+    struct index_builder index;
+    uint8_t *index_memory;
     struct bytes topics; /* of the segment's first commit */
     uint8_t *topics_copy;
     uint64_t next_offsets[LOG_TOPICS_MAX];
 };
 
+static struct footer_contents *contents_create(void)
+{
+    struct footer_contents *const contents = allocate_zeroed(1, sizeof *contents);
+    contents->index_memory = allocate_zeroed(1, LOG_COMMIT_BYTES_MAX);
+    if (index_builder_init(&contents->index, contents->index_memory, LOG_COMMIT_BYTES_MAX) ==
+        STATUS_OK) {
+        return contents;
+    }
+    free(contents->index_memory);
+    free(contents);
+    return NULL;
+}
+
 static void contents_free(struct footer_contents *contents)
 {
-    free(contents->index);
+    index_builder_deinit(&contents->index);
+    free(contents->index_memory);
     free(contents->topics_copy);
     free(contents);
 }
@@ -387,24 +402,20 @@ static void contents_free(struct footer_contents *contents)
 static void contents_add_records(struct footer_contents *contents,
                                  const struct scanned_commit *commit, const struct entry *entry)
 {
-    struct index_entry_wire wire;
     const struct index_entry line = {
         .topic = entry->topic,
         .record_count = entry->record_count,
         .base_offset = entry->base_offset,
         .max_timestamp_ms = entry->max_timestamp_ms,
-        .commit_number = commit->header.number,
         .position = commit->position + entry->position,
         .length_bytes = entry->length_bytes,
-        .crc32c = entry->crc32c,
+        .check = index_check(entry->crc32c),
     };
-    index_entry_encode(&line, &wire);
-    if (contents->index_bytes + sizeof wire > contents->index_capacity) {
-        contents->index_capacity = 2 * contents->index_capacity + 64 * sizeof wire;
-        contents->index = allocate_again(contents->index, 1, contents->index_capacity);
+    /* What is left out, or has no room, makes an index that does not match its checksum. */
+    if (index_builder_takes(&contents->index, &line) &&
+        index_builder_bytes_max(&contents->index, 1) <= LOG_COMMIT_BYTES_MAX) {
+        index_builder_add(&contents->index, &line);
     }
-    memcpy(contents->index + contents->index_bytes, &wire, sizeof wire);
-    contents->index_bytes += sizeof wire;
     if (entry->topic >= 0 && entry->topic < LOG_TOPICS_MAX) {
         contents->next_offsets[entry->topic] = entry->base_offset + entry->record_count;
     }
@@ -440,33 +451,42 @@ static size_t topics_encode(const struct footer_contents *contents, uint8_t *out
     return sink.overflowed ? 0 : sink_used_bytes(&sink);
 }
 
+/* Why a step puts an entry of the footer back. */
+static const char *mend_reason(enum entry_type type)
+{
+    switch (type) {
+    case ENTRY_INDEX:
+        return "the footer's index does not hold; the commits give it again, to the checksum";
+    case ENTRY_ANCHORS:
+        return "the footer's anchors do not hold; the commits give them again, to the checksum";
+    default: return "the footer's topics do not hold; the commits give them again, to the checksum";
+    }
+}
+
 /* The bytes of one entry of the footer, if they are exactly those that its directory tells of. */
 static enum status entry_mend(struct repair_plan *plan, size_t index,
                               const struct commit_header *footer, const struct entry *entry,
                               const struct footer_contents *contents, bool *mended)
 {
-    uint8_t *made = NULL;
-    size_t made_bytes = 0;
+    struct bytes made = {0};
+    uint8_t *topics = NULL;
     *mended = false;
     if (entry->type == ENTRY_INDEX) {
-        made = contents->index;
-        made_bytes = contents->index_bytes;
+        made = bytes_of(contents->index.index, contents->index.index_bytes);
+    } else if (entry->type == ENTRY_ANCHORS) {
+        made = index_builder_anchors(&contents->index);
     } else if (entry->type == ENTRY_TOPICS) {
-        made = allocate_zeroed(1, entry->length_bytes);
-        made_bytes = topics_encode(contents, made, entry->length_bytes);
+        topics = allocate_zeroed(1, entry->length_bytes);
+        made = bytes_of(topics, topics_encode(contents, topics, entry->length_bytes));
     }
     enum status status = STATUS_OK;
-    if (made != NULL && made_bytes == entry->length_bytes &&
-        crc32c(bytes_of(made, made_bytes)) == entry->crc32c) {
+    if (made.len_bytes > 0 && made.len_bytes == entry->length_bytes &&
+        crc32c(made) == entry->crc32c) {
         *mended = true;
-        status = step_add_write(
-            plan, index, footer->position + entry->position, bytes_of(made, made_bytes),
-            entry->type == ENTRY_INDEX ? "the footer's index does not hold; the commits give it "
-                                         "again, to the checksum"
-                                       : "the footer's topics do not hold; the commits give them "
-                                         "again, to the checksum");
+        status = step_add_write(plan, index, footer->position + entry->position, made,
+                                mend_reason(entry->type));
     }
-    if (entry->type == ENTRY_TOPICS) { free(made); }
+    free(topics);
     return status;
 }
 
@@ -490,7 +510,8 @@ static enum status entries_mend(struct repair_plan *plan, size_t index,
  * next segment names it by the checksum of that. */
 static enum status footer_mend(struct repair_plan *plan, size_t index)
 {
-    struct footer_contents *const contents = allocate_zeroed(1, sizeof *contents);
+    struct footer_contents *const contents = contents_create();
+    if (contents == NULL) { return STATUS_NO_MEMORY; }
     struct scanned_commit commit;
     bool all = false;
     int file;
@@ -502,6 +523,7 @@ static enum status footer_mend(struct repair_plan *plan, size_t index)
                (result != SCAN_END && commit.directory_holds)) {
             if ((commit.header.flags & COMMIT_FLAG_FOOTER) != 0) {
                 all = true;
+                index_builder_close(&contents->index);
                 status = entries_mend(plan, index, &commit, contents, &all);
                 break;
             }
@@ -720,7 +742,10 @@ static enum status segment_mend(struct repair_plan *plan, size_t index)
     case STATUS_INVALID: misplaced_mend(plan, index); break;
     case STATUS_CORRUPT: status = unreadable_mend(plan, index); break;
     case STATUS_UNSUPPORTED:
-        advise(plan, path, "of a later version of the format: use the build that wrote it");
+        advise(plan, path,
+               "of version %" PRIu32 " of the format, this build knows version %d: use the release "
+               "that wrote it",
+               segment_look_version(plan->place->files, path), LOG_FORMAT_VERSION);
         break;
     default:
         advise(plan, path,

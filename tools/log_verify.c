@@ -418,21 +418,17 @@ static void check_frame_padding(struct pass *pass)
     }
 }
 
-/* A copy, for commits whose own directory is gone. */
+/* For commits whose own directory is gone. */
 static void load_footer(struct pass *pass)
 {
     struct scanned_commit commit;
+    struct segment_footer footer;
     if (segment_scan_footer(pass->scan, &commit) != STATUS_OK) { return; }
-    pass->footer_bytes = malloc(commit.bytes.len_bytes);
-    if (pass->footer_bytes == NULL) { return; } /* less is named, nothing is missed */
-    memcpy(pass->footer_bytes, commit.bytes.at, commit.bytes.len_bytes);
-    const struct bytes copy = bytes_of(pass->footer_bytes, commit.bytes.len_bytes);
-    if (segment_footer_open(copy, &commit.header, &pass->footer) == STATUS_OK) {
-        pass_take_names(pass, pass->footer.topics);
-        return;
+    if (segment_footer_open(commit.bytes, &commit.header, &footer) != STATUS_OK) { return; }
+    pass_take_names(pass, footer.topics);
+    if (segment_footer_lines(&footer, &pass->footer_lines, &pass->footer_line_count) != STATUS_OK) {
+        pass->footer_lines = NULL; /* less is named, nothing is missed */
     }
-    free(pass->footer_bytes);
-    pass->footer_bytes = NULL;
 }
 
 static void check_frame(struct pass *pass)
@@ -500,7 +496,7 @@ enum status log_verify_segment(struct log_verify *verify, const char *path, uint
         status = STATUS_OK;
     }
     free(pass.scratch);
-    free(pass.footer_bytes);
+    free(pass.footer_lines);
     free(pass.pending);
     segment_scan_destroy(pass.scan);
     files_close(verify->files, pass.file);

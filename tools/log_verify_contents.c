@@ -113,11 +113,18 @@ static void check_offsets(struct pass *pass, int32_t topic, uint64_t base_offset
     verify->next_offsets[topic] = base_offset + record_count;
 }
 
-static void index_fold(uint32_t *crc, const struct index_entry *line)
+/* The index has the lines by topic, the walk meets them by position: the sum is of no order. */
+static void index_fold(uint64_t *sum, const struct index_entry *line)
 {
-    struct index_entry_wire wire;
-    index_entry_encode(line, &wire);
-    *crc = crc32c_extend(*crc, bytes_of(&wire, sizeof wire));
+    uint8_t bytes[40];
+    store_le32(bytes, (uint32_t)line->topic);
+    store_le32(bytes + 4, line->record_count);
+    store_le64(bytes + 8, line->base_offset);
+    store_le64(bytes + 16, (uint64_t)line->max_timestamp_ms);
+    store_le64(bytes + 24, line->position);
+    store_le32(bytes + 32, line->length_bytes);
+    store_le32(bytes + 36, line->check);
+    *sum += crc32c(bytes_of(bytes, sizeof bytes));
 }
 
 static void check_records(struct pass *pass, const struct scanned_commit *commit,
@@ -130,12 +137,11 @@ static void check_records(struct pass *pass, const struct scanned_commit *commit
         .record_count = entry->record_count,
         .base_offset = entry->base_offset,
         .max_timestamp_ms = entry->max_timestamp_ms,
-        .commit_number = commit->header.number,
         .position = begin,
         .length_bytes = entry->length_bytes,
-        .crc32c = entry->crc32c,
+        .check = index_check(entry->crc32c),
     };
-    index_fold(&pass->index_crc, &line);
+    index_fold(&pass->index_sum, &line);
     pass->index_lines++;
     pass->out->records += entry->record_count;
     if (!topic_is_ours(entry->topic)) {
@@ -249,59 +255,62 @@ static void check_footer(struct pass *pass, const struct scanned_commit *commit)
         tell_commit(pass, commit, LOG_DAMAGE_FOOTER, "footer without topics or index");
         return;
     }
-    uint32_t crc = 0;
-    const size_t lines = segment_footer_index_count(&footer);
+    uint64_t sum = 0;
+    uint64_t lines = 0;
     bool inside = true;
-    for (size_t i = 0; i < lines; i++) {
-        const struct index_entry line = segment_footer_index_at(&footer, i);
+    struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+    struct index_entry line = {0};
+    enum status status;
+    while ((status = segment_footer_walk_next(&walk, &line)) == STATUS_OK) {
         inside = inside && index_line_is_inside(commit, &line);
-        index_fold(&crc, &line);
+        index_fold(&sum, &line);
+        lines++;
     }
-    if (!inside) {
+    if (status != STATUS_NOT_FOUND) {
+        tell_commit(pass, commit, LOG_DAMAGE_FOOTER, "index does not hold together");
+    } else if (!inside) {
         tell_commit(pass, commit, LOG_DAMAGE_FOOTER, "index leaves the segment");
-    } else if (!pass->damaged && (lines != pass->index_lines || crc != pass->index_crc)) {
+    } else if (!pass->damaged && (lines != pass->index_lines || sum != pass->index_sum)) {
         tell_commit(pass, commit, LOG_DAMAGE_FOOTER, "index does not list what is there");
     }
 }
 
-static bool range_matches(struct pass *pass, const struct index_entry *line)
+static bool batch_matches(struct pass *pass, const struct index_entry *line)
 {
-    const uint64_t end = line->position + line->length_bytes;
-    uint32_t crc = 0;
-    for (uint64_t at = line->position; at < end;) {
-        const uint64_t block = at / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
-        uint64_t take = (end - block + LOG_BLOCK_BYTES - 1) / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
-        if (take > PASS_SCRATCH_BYTES) { take = PASS_SCRATCH_BYTES; }
-        if (block + take > pass->size_bytes / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES) { return false; }
-        if (files_read(pass->verify->files, pass->file, block, pass->scratch, (size_t)take) !=
-            STATUS_OK) {
-            return false;
-        }
-        const uint64_t stop = block + take < end ? block + take : end;
-        const struct bytes piece = bytes_of(pass->scratch + (at - block), (size_t)(stop - at));
-        crc = crc32c_extend(crc, piece);
-        at = stop;
-    }
-    return crc == line->crc32c;
+    const uint64_t begin = line->position / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+    const uint64_t end = (line->position + line->length_bytes + LOG_BLOCK_BYTES - 1) /
+                         LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+    if (end > pass->size_bytes) { return false; }
+    const int64_t epoch = segment_scan_header_is_rebuilt(pass->scan)
+                              ? -1
+                              : (int64_t)segment_scan_header(pass->scan)->leader_epoch;
+    uint8_t *const blocks = aligned_alloc(LOG_BLOCK_BYTES, (size_t)(end - begin));
+    if (blocks == NULL) { return false; }
+    const bool matches =
+        files_read(pass->verify->files, pass->file, begin, blocks, (size_t)(end - begin)) ==
+            STATUS_OK &&
+        stored_batch_is_of_line(bytes_of(blocks + (line->position - begin), line->length_bytes),
+                                line, epoch);
+    free(blocks);
+    return matches;
 }
 
 bool pass_check_unnamed(struct pass *pass, uint64_t begin, uint64_t end)
 {
-    if (pass->footer_bytes == NULL) { return false; }
-    const size_t lines = segment_footer_index_count(&pass->footer);
-    for (size_t i = 0; i < lines; i++) {
-        const struct index_entry line = segment_footer_index_at(&pass->footer, i);
-        if (line.position < begin || line.position >= end) { continue; }
-        if (!topic_is_ours(line.topic) || line.length_bytes > end - line.position) { continue; }
-        pass->out->records += line.record_count;
-        check_offsets(pass, line.topic, line.base_offset, line.record_count, line.position,
-                      line.position + line.length_bytes);
-        if (range_matches(pass, &line)) { continue; }
+    if (pass->footer_lines == NULL) { return false; }
+    for (size_t i = 0; i < pass->footer_line_count; i++) {
+        const struct index_entry *const line = &pass->footer_lines[i];
+        if (line->position < begin || line->position >= end) { continue; }
+        if (!topic_is_ours(line->topic) || line->length_bytes > end - line->position) { continue; }
+        pass->out->records += line->record_count;
+        check_offsets(pass, line->topic, line->base_offset, line->record_count, line->position,
+                      line->position + line->length_bytes);
+        if (batch_matches(pass, line)) { continue; }
         struct log_damage damage =
-            damage_of(LOG_DAMAGE_RECORDS, line.position, line.position + line.length_bytes,
+            damage_of(LOG_DAMAGE_RECORDS, line->position, line->position + line->length_bytes,
                       "batch does not match its checksum");
         damage.effect = LOG_EFFECT_LOST;
-        name_records(&damage, line.topic, line.base_offset, line.record_count);
+        name_records(&damage, line->topic, line->base_offset, line->record_count);
         pass_tell(pass, &damage);
     }
     return true;

@@ -29,14 +29,14 @@ struct pass {
     bool damaged;            /* then the footer may know more than the walk */
     uint64_t last_begin;     /* of the damage told last */
     uint64_t last_end;
-    uint32_t index_crc; /* over the RECORDS entries met, as index lines */
+    uint64_t index_sum; /* over the RECORDS entries met, as index lines */
     uint64_t index_lines;
     struct pending_damage *pending;
     size_t pending_count;
     size_t pending_capacity;
-    uint8_t *scratch;             /* of its own reads, beside the scan's window */
-    uint8_t *footer_bytes;        /* a copy of the sealed segment's; NULL: there is none */
-    struct segment_footer footer; /* in it */
+    uint8_t *scratch;                 /* of its own reads, beside the scan's window */
+    struct index_entry *footer_lines; /* of the sealed segment's footer; NULL: there is none */
+    size_t footer_line_count;
 };
 
 enum { PASS_SCRATCH_BYTES = 1 << 20 };

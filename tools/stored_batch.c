@@ -57,3 +57,11 @@ const char *stored_batch_fault(struct bytes bytes, uint64_t base_offset, uint32_
     if (fault == NULL && offset - base_offset != record_count) { return "records"; }
     return fault;
 }
+
+bool stored_batch_is_of_line(struct bytes bytes, const struct index_entry *line,
+                             int64_t leader_epoch)
+{
+    uint32_t crc;
+    return record_batch_is_whole(bytes, line->base_offset, leader_epoch, &crc) &&
+           index_check(crc) == line->check;
+}

@@ -6,12 +6,13 @@
  * from the commit. Threads  Any; no state. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/status.h"
-#include "wire/log_format.h"
+#include "wire/index_chunk.h"
 #include "wire/record_batch.h"
 
 BEGIN_C_DECLS
@@ -41,5 +42,10 @@ MUST_CHECK static inline enum status stored_batch_next(struct stored_batch *batc
  * above the batch's. NULL, or what does not hold. */
 MUST_CHECK const char *stored_batch_fault(struct bytes bytes, uint64_t base_offset,
                                           uint32_t record_count);
+
+/* Whether the bytes are the batch that a line of an index means, every one of them. `leader_epoch`:
+ * the segment's; -1: not known. */
+MUST_CHECK bool stored_batch_is_of_line(struct bytes bytes, const struct index_entry *line,
+                                        int64_t leader_epoch);
 
 END_C_DECLS

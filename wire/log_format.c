@@ -55,6 +55,12 @@ void segment_header_encode(const struct segment_header *header, uint8_t block[LO
     store_le32(wire->crc32c_le32, crc32c(bytes_of(block + CRC_BEGIN, sizeof *wire - CRC_BEGIN)));
 }
 
+uint32_t segment_header_version(struct bytes block)
+{
+    const struct segment_header_wire *const wire = (const struct segment_header_wire *)block.at;
+    return block.len_bytes < sizeof *wire ? 0 : load_le32(wire->version_le32);
+}
+
 enum status segment_header_decode(struct bytes block, struct segment_header *out)
 {
     const struct segment_header_wire *const wire = (const struct segment_header_wire *)block.at;
@@ -280,35 +286,6 @@ struct log_id topic_id_of(struct log_id cluster_id, struct bytes name, uint32_t 
     /* A text form that begins with '-' is taken for an option by Kafka's tools. */
     if ((id.bytes[0] >> 2) == 62) { id.bytes[0] &= 0x7f; }
     return id;
-}
-
-/* ------------------------------------------------------------------------------------ index */
-
-void index_entry_encode(const struct index_entry *entry, struct index_entry_wire *out)
-{
-    store_le32(out->topic_le32, (uint32_t)entry->topic);
-    store_le32(out->record_count_le32, entry->record_count);
-    store_le64(out->base_offset_le64, entry->base_offset);
-    store_le64(out->max_timestamp_le64, (uint64_t)entry->max_timestamp_ms);
-    store_le64(out->commit_number_le64, entry->commit_number);
-    store_le64(out->position_le64, entry->position);
-    store_le32(out->length_bytes_le32, entry->length_bytes);
-    store_le32(out->crc32c_le32, entry->crc32c);
-}
-
-struct index_entry index_entry_decode(const struct index_entry_wire *wire)
-{
-    const struct index_entry entry = {
-        .topic = (int32_t)load_le32(wire->topic_le32),
-        .record_count = load_le32(wire->record_count_le32),
-        .base_offset = load_le64(wire->base_offset_le64),
-        .max_timestamp_ms = (int64_t)load_le64(wire->max_timestamp_le64),
-        .commit_number = load_le64(wire->commit_number_le64),
-        .position = load_le64(wire->position_le64),
-        .length_bytes = load_le32(wire->length_bytes_le32),
-        .crc32c = load_le32(wire->crc32c_le32),
-    };
-    return entry;
 }
 
 /* ---------------------------------------------------------------------------------- trailer */

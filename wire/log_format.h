@@ -1,6 +1,6 @@
 /* log_format.h - every byte of a log on disk: encoders beside decoders.
  *
- * Format   docs/log-format.md, version 0; each struct here mirrors a table there.
+ * Format   docs/log-format.md, version 1; each struct here mirrors a table there.
  * Owns     Nothing. Decoders borrow their input, encoders write into the caller's memory.
  * Threads  Any; no state.
  * Errors   A decoder answers STATUS_OK, STATUS_TRUNCATED, STATUS_CORRUPT (a magic, checksum or
@@ -21,7 +21,7 @@
 BEGIN_C_DECLS
 
 enum {
-    LOG_FORMAT_VERSION = 0,
+    LOG_FORMAT_VERSION = 1,
     LOG_BLOCK_BYTES = 4096, /* every position and length of header, commit, trailer */
     LOG_ID_BYTES = 16,
     LOG_TOPIC_NAME_BYTES_MAX = 249,  /* Kafka's limit */
@@ -83,6 +83,9 @@ struct segment_header {
     int64_t created_wall_ms;
     uint64_t tail_records_max;
 };
+
+/* What a header that is STATUS_UNSUPPORTED says of its version. */
+uint32_t segment_header_version(struct bytes block);
 
 /* Fills the whole block (LOG_BLOCK_BYTES, zero behind the struct). */
 void segment_header_encode(const struct segment_header *header, uint8_t block[LOG_BLOCK_BYTES]);
@@ -146,9 +149,10 @@ enum entry_type {
     ENTRY_RECORDS = 1, /* one Kafka RecordBatch v2, the bytes that a consumer receives */
     ENTRY_TOPICS = 2,  /* topic declarations: struct topic_wire, back to back */
     ENTRY_TOTALS = 3,  /* lifetime counters: little-endian u64s in the order of stats_page.h */
-    ENTRY_INDEX = 4,   /* footers: struct index_entry_wire, back to back */
+    ENTRY_INDEX = 4,   /* footers: chunks of the index (wire/index_chunk.h), back to back */
     ENTRY_LANES = 5,   /* what the commit did to lanes, and a slice of their checkpoint: struct
                           lane_wire (wire/lane_format.h), back to back */
+    ENTRY_ANCHORS = 6, /* footers: struct index_anchor_wire, one a chunk */
 };
 
 /* In the flags of a footer's ENTRY_TOPICS: recovery cut an undecidable tail in front of it. Every
@@ -211,7 +215,7 @@ MUST_CHECK enum status entry_bytes(struct bytes commit, const struct entry *entr
 
 /* ----------------------------------------------------------------------- topic declarations */
 
-/* 48 bytes, then the name, then zeros up to a multiple of 8. */
+/* 56 bytes, then the name, then zeros up to a multiple of 8. */
 struct topic_wire {
     uint8_t topic_le32[4];
     uint8_t incarnation_le32[4];
@@ -220,8 +224,10 @@ struct topic_wire {
     uint8_t next_offset_le64[8]; /* when this was written */
     uint8_t name_bytes_le32[4];
     uint8_t reserved[4];
+    uint8_t
+        log_start_offset_le64[8]; /* reserved for a start that a topic's own retention moved; 0 */
 };
-static_assert(sizeof(struct topic_wire) == 48, "log-format.md");
+static_assert(sizeof(struct topic_wire) == 56, "log-format.md");
 
 struct topic_declaration {
     int32_t topic;
@@ -243,35 +249,6 @@ MUST_CHECK enum status topic_declaration_decode(struct bytes *entry, struct topi
  * an RFC 4122 version-4 look-alike so that it is never one of Kafka's reserved ids. The same on
  * every core. */
 struct log_id topic_id_of(struct log_id cluster_id, struct bytes name, uint32_t incarnation);
-
-/* ------------------------------------------------------------------------------------ index */
-
-/* One RECORDS entry of the segment, in the order written. The live index has the same 48 bytes. */
-struct index_entry_wire {
-    uint8_t topic_le32[4];
-    uint8_t record_count_le32[4];
-    uint8_t base_offset_le64[8];
-    uint8_t max_timestamp_le64[8];
-    uint8_t commit_number_le64[8];
-    uint8_t position_le64[8]; /* of the entry's bytes, in the segment's file */
-    uint8_t length_bytes_le32[4];
-    uint8_t crc32c_le32[4];
-};
-static_assert(sizeof(struct index_entry_wire) == 48, "log-format.md");
-
-struct index_entry {
-    int32_t topic;
-    uint32_t record_count;
-    uint64_t base_offset;
-    int64_t max_timestamp_ms;
-    uint64_t commit_number;
-    uint64_t position;
-    uint32_t length_bytes;
-    uint32_t crc32c;
-};
-
-void index_entry_encode(const struct index_entry *entry, struct index_entry_wire *out);
-struct index_entry index_entry_decode(const struct index_entry_wire *wire);
 
 /* --------------------------------------------------------------- trailer: the last block */
 

@@ -164,6 +164,27 @@ bool record_batch_crc_holds(struct bytes batch)
            crc32c(bytes_slice(batch, RECORD_BATCH_CRC_BEGIN, batch.len_bytes));
 }
 
+bool record_batch_is_whole(struct bytes batch, uint64_t base_offset, int64_t leader_epoch,
+                           uint32_t *out_crc32c)
+{
+    struct cursor in = cursor_over(batch);
+    const uint64_t offset = cursor_be64(&in);
+    const uint64_t length_bytes = (uint64_t)cursor_be32(&in) + RECORD_BATCH_LENGTH_FRONT_BYTES;
+    const uint32_t epoch = cursor_be32(&in);
+    const uint8_t magic = cursor_u8(&in);
+    const uint32_t crc = cursor_be32(&in);
+    if (batch.len_bytes < RECORD_BATCH_HEADER_BYTES) { return false; }
+    if (offset != base_offset || length_bytes != batch.len_bytes || magic != RECORD_BATCH_MAGIC) {
+        return false;
+    }
+    if (leader_epoch >= 0 && epoch != (uint64_t)leader_epoch) { return false; }
+    const struct bytes summed = bytes_slice(batch, RECORD_BATCH_CRC_BEGIN, batch.len_bytes);
+    if (crc32c(summed) != crc) { return false; }
+    *out_crc32c = crc32c_combine(crc32c(bytes_slice(batch, 0, RECORD_BATCH_CRC_BEGIN)), crc,
+                                 summed.len_bytes);
+    return true;
+}
+
 struct bytes record_batch_packed(struct bytes batch, const struct record_batch_header *header)
 {
     assert((size_t)header->length_bytes <= batch.len_bytes);

@@ -107,6 +107,12 @@ struct bytes record_batch_packed(struct bytes batch, const struct record_batch_h
 /* Whether the CRC inside the batch holds. `batch` is exactly one batch. */
 bool record_batch_crc_holds(struct bytes batch);
 
+/* Whether `batch` is exactly one batch, magic 2, of that base offset and leader epoch (-1: any),
+ * and Kafka's CRC in it holds, whatever its attributes. `*out_crc32c` is the CRC over all its
+ * bytes, which costs no second pass. */
+MUST_CHECK bool record_batch_is_whole(struct bytes batch, uint64_t base_offset,
+                                      int64_t leader_epoch, uint32_t *out_crc32c);
+
 struct record_batch_record {
     int64_t offset;
     int64_t timestamp_ms;

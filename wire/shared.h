@@ -18,4 +18,4 @@
 #define SHARED_ATOMIC(type) _Atomic type
 #endif
 
-enum { SHARED_VERSION = 2 };
+enum { SHARED_VERSION = 3 };

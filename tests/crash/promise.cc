@@ -186,7 +186,7 @@ class Trial {
         Claim(found.base_offset == entry.base_offset &&
                   found.next_offset == entry.base_offset + entry.record_count,
               where + ": another batch stands there");
-        Claim(found.crc32c == entry.crc32c, where + ": other bytes stand there");
+        Claim(found.check == index_check(entry.crc32c), where + ": other bytes stand there");
         const std::unique_ptr<uint8_t, FreeDeleter> scratch(
             static_cast<uint8_t *>(std::aligned_alloc(4096, reader_cold_bytes(&found))));
         const uint8_t *bytes;

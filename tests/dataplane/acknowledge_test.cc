@@ -390,6 +390,24 @@ TEST_F(Acknowledge, LanesThatSendLittleTakeNoCreditFromOthers)
     EXPECT_EQ(producers[0].Ask().wire.credit_bytes, alone);
 }
 
+// A line may wait for company; who came after it does not wait with it.
+TEST_F(Acknowledge, IsForNoLongerThanTheLingerWhenALineWaitsInTheSameCommit)
+{
+    options_.commit_linger_unacked_ns = kSecond;
+    Start();
+    Producer producer = Opened(1);
+    const std::string line = "a line";
+    native_rig_put_to(world_->Rig(), {0xc0000209, 50000}, NATIVE_RIG_LINES_PORT,
+                      bytes_of(line.data(), line.size()));
+    world_->Run(10 * kMs);
+    EXPECT_EQ(Counter(STATS_records_stored), 0U) << "it waits alone";
+
+    producer.SendData(1, Values{"awaited"});
+    producer.WaitForDurable(1, 10 * kMs);
+
+    EXPECT_EQ(Counter(STATS_records_stored), 2U) << "and went along";
+}
+
 TEST_F(Acknowledge, ALaneThatIgnoresCreditIsHeldToItsShareAndTheOthersGoOn)
 {
     options_.commit_linger_ns = 5 * kMs;

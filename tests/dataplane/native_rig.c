@@ -111,6 +111,9 @@ static void fill_config(struct native_rig *rig)
     config->storage.segment_bytes = options->segment_bytes;
     config->storage.commit_bytes = options->commit_bytes;
     config->storage.commit_linger_ns = options->commit_linger_ns;
+    config->storage.commit_linger_unacked_ns = options->commit_linger_unacked_ns > 0
+                                                   ? options->commit_linger_unacked_ns
+                                                   : options->commit_linger_ns;
     config->storage.commits_in_flight = options->commits_in_flight;
     config->lanes.max = options->lanes_max;
     config->lanes.remember_ns = options->remember_ns;

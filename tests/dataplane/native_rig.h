@@ -39,6 +39,7 @@ struct native_rig_options {
     uint64_t segment_bytes;
     uint64_t commit_bytes;
     uint64_t commit_linger_ns;
+    uint64_t commit_linger_unacked_ns; /* 0: as commit_linger_ns */
     uint32_t commits_in_flight;
     size_t commit_records_max;
     uint32_t lane_pool_runs;

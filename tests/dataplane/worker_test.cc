@@ -86,7 +86,7 @@ class WorkerTest : public testing::Test {
         const struct segment_supply_options supply = {.files = sim_disk_files(disk_.get()),
                                                       .runtime = runtime_.c_str(),
                                                       .segment_bytes = kSegmentBytes,
-                                                      .index_entries = 4096,
+                                                      .index_bytes = 512 * 1024,
                                                       .log_count = 1,
                                                       .grace_ns = 0,
                                                       .reserve_bytes = 0};
@@ -154,6 +154,7 @@ class WorkerTest : public testing::Test {
             .commit_bytes = core_log_commit_room(log_.get(), 2),
             .commit_records_max = 4096,
             .commit_linger_ns = 2 * NS_PER_MS,
+            .commit_linger_unacked_ns = 2 * NS_PER_MS,
             .native = nullptr,
             .announces = false,
             .codecs = codecs_,

@@ -99,6 +99,10 @@ class RawDevice(ApplianceTest):
         self.assertIn("ext4, label precious", refused.stderr)
         subprocess.run(["e2fsck", "-fn", self.device], check=True, capture_output=True)
 
+    @staticmethod
+    def has_topic():
+        return b'topic "events"' in consuming.kcat("-L")
+
     def test_serve_finds_a_device_that_is_initialised_after_it_started(self):
         self.node.start_serve()
         self.assertEqual(self.init().returncode, 0)
@@ -107,7 +111,7 @@ class RawDevice(ApplianceTest):
 
         sending.send_lines([b"first"], LINES_PORT)
 
-        wait_until("the record", lambda: consuming.values("events") == [b"first"])
+        wait_until("the record", lambda: self.has_topic() and consuming.values("events") == [b"first"])
 
     def test_a_second_writer_and_smaller_slots_are_refused(self):
         self.assertEqual(self.init().returncode, 0)
@@ -159,7 +163,7 @@ class RawDevice(ApplianceTest):
         node.must_run("ingest")
         stored = node.counters()["records_stored"]
         self.assertEqual(len(consuming.entries("events")), stored, "what is durable is served")
-        self.assertEqual(self.show()["free"], 0)
+        self.assertEqual(self.show()["free"], 2, "storage.reserve: 16 MiB")
 
         node.kill("ingest")
         node.settings["storage"]["retain"] = retain

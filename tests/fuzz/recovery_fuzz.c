@@ -12,6 +12,7 @@
 #include "storage/reader.h"
 #include "storage/recovery.h"
 #include "tests/fuzz/segment_files.h"
+#include "wire/index_chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len_bytes);
 
@@ -26,11 +27,12 @@ static void topic_read(struct reader *reader, size_t topic)
         struct batch_location found;
         if (reader_find_offset(reader, topic, 0, offset, &found) != STATUS_OK) { break; }
         if (found.next_offset <= offset) { abort(); } /* a consumer would loop */
-        uint8_t *const scratch = aligned_alloc(LOG_BLOCK_BYTES, reader_cold_bytes(&found));
+        const size_t blocks = reader_cold_bytes(&found) / LOG_BLOCK_BYTES + 1;
+        uint8_t *const scratch = aligned_alloc(LOG_BLOCK_BYTES, blocks * LOG_BLOCK_BYTES);
         const uint8_t *bytes;
         if (scratch == NULL) { abort(); }
         if (reader_read_cold(reader, &found, scratch, &bytes) == STATUS_OK &&
-            crc32c(bytes_of(bytes, found.length_bytes)) != found.crc32c) {
+            index_check(crc32c(bytes_of(bytes, found.length_bytes))) != found.check) {
             abort();
         }
         free(scratch);

@@ -492,8 +492,8 @@ static enum status sim_read(void *self, int handle, uint64_t position, uint8_t *
                             size_t len_bytes)
 {
     struct sim_disk *const disk = self;
-    assert(position % DISK_BLOCK_BYTES == 0);
-    assert(len_bytes % DISK_BLOCK_BYTES == 0);
+    assert(position % FILES_READ_UNIT_BYTES == 0);
+    assert(len_bytes % FILES_READ_UNIT_BYTES == 0);
     assert((uintptr_t)out % DISK_BLOCK_BYTES == 0);
     const struct sim_file *const file = disk->handles[handle];
     assert(file != NULL);

@@ -107,6 +107,7 @@ struct sim_node_settings sim_node_defaults(uint64_t seed)
         .segment_bytes = 256 * 1024,
         .commit_bytes = 16 * 1024,
         .commit_linger_ns = 2 * NS_PER_MS,
+        .commit_linger_unacked_ns = 20 * NS_PER_MS,
         .commits_in_flight = 8,
         .commit_records_max = 256,
         .buffer_count = 512,
@@ -166,6 +167,7 @@ static void fill_config(struct sim_node *node)
     config->storage.segment_bytes = settings->segment_bytes;
     config->storage.commit_bytes = settings->commit_bytes;
     config->storage.commit_linger_ns = settings->commit_linger_ns;
+    config->storage.commit_linger_unacked_ns = settings->commit_linger_unacked_ns;
     config->storage.commits_in_flight = settings->commits_in_flight;
     config->storage.ring_bytes =
         RING_COMMITS * (settings->commit_bytes + config_lanes_bytes(config));

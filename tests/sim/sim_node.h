@@ -52,6 +52,7 @@ struct sim_node_settings {
     uint64_t segment_bytes;
     uint64_t commit_bytes;
     uint64_t commit_linger_ns;
+    uint64_t commit_linger_unacked_ns;
     uint32_t commits_in_flight;
     size_t commit_records_max;
     size_t buffer_count;    /* frames that a worker's pool holds */

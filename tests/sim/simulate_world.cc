@@ -84,6 +84,7 @@ void World::DrawSettings(uint64_t seed)
 {
     settings_ = Settings(seed);
     settings_.commit_linger_ns = Between(0, 4) * NS_PER_MS;
+    settings_.commit_linger_unacked_ns = Between(0, 60) * NS_PER_MS;
     settings_.commits_in_flight = static_cast<uint32_t>(Between(1, 8));
     settings_.commit_bytes = uint64_t{16 * 1024} << Between(0, 1);
     settings_.segment_bytes = uint64_t{256 * 1024} << Between(0, 1);

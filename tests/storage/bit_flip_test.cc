@@ -211,7 +211,7 @@ TEST_F(BitFlip, TheTestKnowsWhatEveryByteOfASegmentMeans)
                              [&](const Place &place) { return place.meaning == meaning; });
     };
 
-    EXPECT_EQ(count(Meaning::kDirectory), 4 * 128 + (5 + 2 + 2 + 3) * 48) << "three and the footer";
+    EXPECT_EQ(count(Meaning::kDirectory), 4 * 128 + (5 + 2 + 2 + 4) * 48) << "three and the footer";
     EXPECT_GT(count(Meaning::kEntry), 8000);
     EXPECT_EQ(count(Meaning::kZeros), LOG_BLOCK_BYTES);
     EXPECT_EQ(Damages(disk_, 1, UINT64_MAX), std::vector<Range>());

@@ -201,6 +201,18 @@ TEST(CoreLog, ABackwardWallClockDoesNotMoveCommitsBack)
 
 /* --------------------------------------------------------------------------- live index, ring */
 
+std::vector<struct live_index_line> LinesOf(const struct live_index_header *index)
+{
+    const auto reader = std::make_unique<struct live_index_reader>();
+    std::vector<struct live_index_line> lines;
+    struct live_index_line line;
+    while (live_index_next(reader.get(), index, index->capacity_bytes, &line) == STATUS_OK) {
+        lines.push_back(line);
+    }
+    EXPECT_FALSE(reader->broken);
+    return lines;
+}
+
 TEST(CoreLog, TheLiveIndexSaysWhereTheBytesAreOnDiskAndInTheRing)
 {
     LogRig rig;
@@ -210,19 +222,20 @@ TEST(CoreLog, TheLiveIndexSaysWhereTheBytesAreOnDiskAndInTheRing)
 
     struct live_index_header *const index = rig.Index(1);
     const std::vector<FoundEntry> records = rig.Walk().Records();
-    ASSERT_EQ(index->entry_count, 4U);
+    const std::vector<struct live_index_line> lines = LinesOf(index);
+    ASSERT_EQ(lines.size(), 4U);
     for (size_t i = 0; i < 4; i++) {
-        const struct live_index_entry &entry = live_index_entries(index)[i];
-        const struct index_entry indexed = index_entry_decode(&entry.index);
+        const struct index_entry &indexed = lines[i].entry;
+        EXPECT_EQ(indexed.topic, records[i].topic);
+        EXPECT_EQ(indexed.base_offset, records[i].base_offset);
         EXPECT_EQ(indexed.position, records[i].position);
-        EXPECT_EQ(indexed.crc32c, records[i].crc32c);
-        EXPECT_EQ(indexed.commit_number, records[i].commit_number);
+        EXPECT_EQ(indexed.check, index_check(records[i].crc32c));
         std::vector<uint8_t> copy(indexed.length_bytes);
-        ASSERT_EQ(commit_ring_copy(rig.ring, rig.ring->capacity_bytes, entry.ring_position,
+        ASSERT_EQ(commit_ring_copy(rig.ring, rig.ring->capacity_bytes, lines[i].ring_position,
                                    copy.size(), copy.data()),
                   STATUS_OK);
-        EXPECT_EQ(crc32c(bytes_of(copy.data(), copy.size())), indexed.crc32c);
-        EXPECT_GT(entry.durable_ns, 0U);
+        EXPECT_EQ(crc32c(bytes_of(copy.data(), copy.size())), records[i].crc32c);
+        EXPECT_GT(lines[i].durable_ns, 0U);
     }
 }
 
@@ -235,15 +248,13 @@ TEST(CoreLog, TheRingGivesTheRightBytesOrNoneForever)
     size_t served = 0;
     for (uint64_t number = 1; number <= rig.Walk().segments.rbegin()->first; number++) {
         struct live_index_header *const index = rig.Index(number);
-        for (uint64_t i = 0; i < index->entry_count; i++) {
-            const struct live_index_entry &entry = live_index_entries(index)[i];
-            const struct index_entry indexed = index_entry_decode(&entry.index);
-            std::vector<uint8_t> copy(indexed.length_bytes);
-            if (commit_ring_copy(rig.ring, rig.ring->capacity_bytes, entry.ring_position,
+        for (const struct live_index_line &line : LinesOf(index)) {
+            std::vector<uint8_t> copy(line.entry.length_bytes);
+            if (commit_ring_copy(rig.ring, rig.ring->capacity_bytes, line.ring_position,
                                  copy.size(), copy.data()) != STATUS_OK) {
                 continue;
             }
-            EXPECT_EQ(crc32c(bytes_of(copy.data(), copy.size())), indexed.crc32c);
+            EXPECT_EQ(index_check(crc32c(bytes_of(copy.data(), copy.size()))), line.entry.check);
             served++;
         }
     }
@@ -291,10 +302,11 @@ TEST(CoreLog, AFooterListsEveryBatchOfItsSegmentAtItsOffsetAndPlace)
     const auto &index = walk.segments.at(1).commits.back().index;
     ASSERT_EQ(index.size(), stored.size());
     for (size_t i = 0; i < index.size(); i++) {
-        const FoundEntry listed = {index[i].topic,  index[i].base_offset,   index[i].record_count,
-                                   index[i].crc32c, index[i].commit_number, index[i].position};
-        EXPECT_EQ(listed, stored[i]) << i;
-        EXPECT_EQ(listed.position, stored[i].position) << i;
+        EXPECT_EQ(index[i].topic, stored[i].topic) << i;
+        EXPECT_EQ(index[i].base_offset, stored[i].base_offset) << i;
+        EXPECT_EQ(index[i].record_count, stored[i].record_count) << i;
+        EXPECT_EQ(index[i].check, index_check(stored[i].crc32c)) << i;
+        EXPECT_EQ(index[i].position, stored[i].position) << i;
     }
 }
 
@@ -309,27 +321,34 @@ TEST(CoreLog, TheLiveIndexOfASealedSegmentEqualsItsFooter)
     struct live_index_header *const index = rig.Index(1);
     const auto &footer = walk.segments.at(1).commits.back().index;
     EXPECT_EQ(index->state, uint32_t{LIVE_INDEX_SEALED});
-    ASSERT_EQ(index->entry_count, footer.size());
+    const std::vector<struct live_index_line> lines = LinesOf(index);
+    ASSERT_EQ(lines.size(), footer.size());
     for (size_t i = 0; i < footer.size(); i++) {
-        struct index_entry_wire wire;
-        index_entry_encode(&footer[i], &wire);
-        EXPECT_EQ(memcmp(&wire, &live_index_entries(index)[i].index, sizeof wire), 0) << i;
+        const struct index_entry &live = lines[i].entry;
+        EXPECT_EQ(live.topic, footer[i].topic) << i;
+        EXPECT_EQ(live.base_offset, footer[i].base_offset) << i;
+        EXPECT_EQ(live.record_count, footer[i].record_count) << i;
+        EXPECT_EQ(live.max_timestamp_ms, footer[i].max_timestamp_ms) << i;
+        EXPECT_EQ(live.position, footer[i].position) << i;
+        EXPECT_EQ(live.length_bytes, footer[i].length_bytes) << i;
+        EXPECT_EQ(live.check, footer[i].check) << i;
     }
 }
 
 TEST(CoreLog, RollsWhenTheLiveIndexIsFull)
 {
     LogRig::Options options;
-    options.index_entries = 10;
+    options.index_bytes = 10 * INDEX_BUILDER_LINE_BYTES;
+    options.segment_bytes = 4 * 1024 * 1024; /* of which 200 commits fill a fifth */
     options.in_flight_max = 2;
     LogRig rig(options);
 
-    for (int i = 0; i < 12; i++) { rig.MustWrite(1, 100); }
+    for (int i = 0; i < 200; i++) { rig.MustWrite(1, 100); }
     rig.Settle();
     rig.Turns(10);
 
     const LogWalk walk = rig.Walk();
-    EXPECT_EQ(walk.segments.size(), 3U);
+    EXPECT_GE(walk.segments.size(), 3U);
     EXPECT_EQ(walk.Records(), rig.written);
 }
 

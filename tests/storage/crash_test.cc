@@ -329,12 +329,13 @@ class Life {
         std::vector<Stored> staged;
         for (int32_t topic = 0; topic < static_cast<int32_t>(TOPICS); topic++) {
             if (random_() % 4 == 0) { continue; }
-            const size_t bytes = 1 + random_() % 6000;
+            const size_t bytes = RECORD_BATCH_HEADER_BYTES + random_() % 6000;
             const auto records = static_cast<uint32_t>(1 + random_() % 9);
             struct sink room = core_log_entry_room(&draft);
             uint8_t *const at = sink_take(&room, bytes);
             ASSERT_NE(at, nullptr);
             for (size_t i = 0; i < bytes; i++) { at[i] = static_cast<uint8_t>(random_()); }
+            HeaderInFront(at, bytes, core_log_next_offset(log_, topic));
             const uint32_t crc = crc32c(bytes_of(at, bytes));
             staged.push_back({topic, core_log_next_offset(log_, topic), records, crc, 0});
             core_log_entry_add(log_, &draft, topic, records, static_cast<uint32_t>(bytes), crc,
@@ -357,7 +358,7 @@ class Life {
         options.files = sim_disk_files(disk_.get());
         options.runtime = runtime_.path().c_str();
         options.segment_bytes = 256 * 1024;
-        options.index_entries = 64;
+        options.index_bytes = 64 * INDEX_BUILDER_LINE_BYTES;
         options.log_count = 1;
         options.grace_ns = NS_PER_S;
         ASSERT_EQ(segment_supply_create(&options, &supply_), STATUS_OK);
@@ -386,6 +387,18 @@ class Life {
             int32_t topic;
             ASSERT_EQ(core_log_declare_topic(log_, name, &topic), STATUS_OK);
         }
+    }
+
+    // What readers want to see of a batch, over the first of its bytes.
+    void HeaderInFront(uint8_t *at, size_t bytes, uint64_t base_offset) const
+    {
+        struct record_batch_header header = {};
+        header.base_offset = static_cast<int64_t>(base_offset);
+        header.length_bytes = static_cast<int32_t>(bytes);
+        header.leader_epoch = static_cast<int32_t>(core_log_leader_epoch(log_));
+        record_batch_header_encode(&header, at);
+        record_batch_crc_patch(
+            at, crc32c(bytes_of(at + RECORD_BATCH_CRC_BEGIN, bytes - RECORD_BATCH_CRC_BEGIN)));
     }
 
     SimDisk &disk_;
@@ -425,7 +438,7 @@ void ExpectServed(const SimDisk &disk, const std::vector<Stored> &stored)
             << name << " " << each.base_offset << " of commit " << each.commit_number;
         ASSERT_EQ(found.base_offset, each.base_offset);
         ASSERT_EQ(found.next_offset, each.base_offset + each.record_count);
-        ASSERT_EQ(found.crc32c, each.crc);
+        ASSERT_EQ(found.check, index_check(each.crc));
         ASSERT_EQ(reader_read_cold(reader, &found, scratch.get(), &bytes), STATUS_OK);
     }
     ASSERT_EQ(reader_partition_complete(reader, 0), true);

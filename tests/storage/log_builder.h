@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "storage/files.h"
+#include "storage/index_builder.h"
 #include "storage/log_resume.h"
 #include "tests/sim/sim_disk.h"
 #include "wire/log_format.h"
@@ -167,14 +169,21 @@ class LogBuilder {
 
     BuiltCommit Footer()
     {
-        std::string index;
-        for (const struct index_entry &entry : index_) {
-            struct index_entry_wire wire;
-            index_entry_encode(&entry, &wire);
-            index.append(reinterpret_cast<const char *>(&wire), sizeof wire);
-        }
-        return Write({{ENTRY_TOPICS, LOG_NO_TOPIC, 0, 0, 0, Declarations()},
-                      {ENTRY_INDEX, LOG_NO_TOPIC, 0, 0, 0, index},
+        std::string index((index_.size() + 1) * INDEX_BUILDER_LINE_BYTES, '\0');
+        struct index_builder builder;
+        EXPECT_EQ(
+            index_builder_init(&builder, reinterpret_cast<uint8_t *>(index.data()), index.size()),
+            STATUS_OK);
+        for (const struct index_entry &entry : index_) { index_builder_add(&builder, &entry); }
+        index_builder_close(&builder);
+        index.resize(builder.index_bytes);
+        const struct bytes anchors = index_builder_anchors(&builder);
+        const std::string anchor_bytes(reinterpret_cast<const char *>(anchors.at),
+                                       anchors.len_bytes);
+        index_builder_deinit(&builder);
+        return Write({{ENTRY_INDEX, LOG_NO_TOPIC, 0, 0, 0, index},
+                      {ENTRY_ANCHORS, LOG_NO_TOPIC, 0, 0, 0, anchor_bytes},
+                      {ENTRY_TOPICS, LOG_NO_TOPIC, 0, 0, 0, Declarations()},
                       {ENTRY_TOTALS, LOG_NO_TOPIC, 0, 0, 0, Totals()}},
                      COMMIT_FLAG_FOOTER, 1000);
     }
@@ -354,7 +363,7 @@ class LogBuilder {
         return out;
     }
 
-    static std::string RealBatch(const Batch &batch, uint64_t base_offset)
+    std::string RealBatch(const Batch &batch, uint64_t base_offset) const
     {
         size_t values_bytes = 0;
         for (const std::string &value : batch.values) { values_bytes += value.size(); }
@@ -373,9 +382,18 @@ class LogBuilder {
             at = record_batch_record_encode(&parts, at);
         }
         out.resize(static_cast<size_t>(at - begin));
+        HeaderInFront(batch, base_offset, &out);
+        return out;
+    }
+
+    // Over the first bytes of what is to be one batch.
+    void HeaderInFront(const Batch &batch, uint64_t base_offset, std::string *out) const
+    {
+        auto *const begin = reinterpret_cast<uint8_t *>(out->data());
         struct record_batch_header header = {};
         header.base_offset = static_cast<int64_t>(base_offset);
-        header.length_bytes = static_cast<int32_t>(out.size());
+        header.length_bytes = static_cast<int32_t>(out->size());
+        header.leader_epoch = static_cast<int32_t>(leader_epoch_);
         header.last_offset_delta = static_cast<int32_t>(batch.record_count) - 1;
         header.base_timestamp_ms = batch.max_timestamp_ms;
         header.max_timestamp_ms = batch.max_timestamp_ms;
@@ -385,8 +403,7 @@ class LogBuilder {
         header.record_count = static_cast<int32_t>(batch.record_count);
         record_batch_header_encode(&header, begin);
         record_batch_crc_patch(begin, crc32c(bytes_of(begin + RECORD_BATCH_CRC_BEGIN,
-                                                      out.size() - RECORD_BATCH_CRC_BEGIN)));
-        return out;
+                                                      out->size() - RECORD_BATCH_CRC_BEGIN)));
     }
 
     std::string Payload(const Batch &batch)
@@ -401,7 +418,8 @@ class LogBuilder {
             out += "batch " + std::to_string(batches_.size()) + " of " +
                    topics_[static_cast<size_t>(batch.topic)].name + ";";
         }
-        out.resize(batch.bytes);
+        out.resize(std::max<size_t>(batch.bytes, RECORD_BATCH_HEADER_BYTES));
+        HeaderInFront(batch, topics_[static_cast<size_t>(batch.topic)].next, &out);
         return out;
     }
 
@@ -463,10 +481,9 @@ class LogBuilder {
         line.record_count = entry.record_count;
         line.base_offset = entry.base_offset;
         line.max_timestamp_ms = entry.max_timestamp_ms;
-        line.commit_number = next_commit_;
         line.position = position_ + entry.position;
         line.length_bytes = entry.length_bytes;
-        line.crc32c = entry.crc32c;
+        line.check = index_check(entry.crc32c);
         index_.push_back(line);
         batches_.push_back({entry.topic, entry.base_offset, entry.record_count, number_,
                             line.position, next_commit_, from.bytes});

@@ -2,7 +2,7 @@
  *
  * LogRig composes core_log, segment supply and sim_disk with its own time. LogWalk reads a disk's
  * segments with the decoders of wire/ alone, follows the chain back from the newest segment, and
- * says what it found: none of storage/'s own code is asked. */
+ * says what it found: of storage/'s own code only a footer's decoder is asked. */
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,6 +23,8 @@
 #include "base/mapped_file.h"
 #include "base/note.h"
 #include "storage/core_log.h"
+#include "storage/index_builder.h"
+#include "storage/segment_footer.h"
 #include "storage/uring_disk.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/storage/temporary_directory.h"
@@ -192,6 +195,7 @@ class LogWalk {
             out->types.push_back(entry.type);
             TakeEntry(entry, bytes, position, out);
         }
+        if (out->header.flags & COMMIT_FLAG_FOOTER) { out->index = IndexOf(commit, out->header); }
         return true;
     }
 
@@ -223,13 +227,28 @@ class LogWalk {
                 out->lanes.push_back(lane);
             }
             EXPECT_EQ(status, STATUS_NOT_FOUND);
-        } else if (entry.type == ENTRY_INDEX) {
-            EXPECT_EQ(bytes.len_bytes % sizeof(struct index_entry_wire), 0U);
-            for (size_t at = 0; at < bytes.len_bytes; at += sizeof(struct index_entry_wire)) {
-                out->index.push_back(index_entry_decode(
-                    reinterpret_cast<const struct index_entry_wire *>(bytes.at + at)));
-            }
         }
+    }
+
+    /* In the order of positions. */
+    static std::vector<struct index_entry> IndexOf(const struct bytes &commit,
+                                                   const struct commit_header &header)
+    {
+        std::vector<struct index_entry> index;
+        struct segment_footer footer;
+        EXPECT_EQ(segment_footer_open(commit, &header, &footer), STATUS_OK);
+        struct segment_footer_walk walk = segment_footer_walk_begin(&footer);
+        struct index_entry line;
+        enum status status;
+        while ((status = segment_footer_walk_next(&walk, &line)) == STATUS_OK) {
+            index.push_back(line);
+        }
+        EXPECT_EQ(status, STATUS_NOT_FOUND);
+        std::sort(index.begin(), index.end(),
+                  [](const struct index_entry &left, const struct index_entry &right) {
+                      return left.position < right.position;
+                  });
+        return index;
     }
 
     const FoundSegment *ByNonce(const struct log_id &nonce) const
@@ -270,7 +289,7 @@ struct LogRigOptions {
     uint32_t delay_reaps_max = 0;
     size_t disk_depth = 0;
     uint64_t segment_bytes = 256 * 1024;
-    uint32_t index_entries = 64;
+    uint32_t index_bytes = 64 * INDEX_BUILDER_LINE_BYTES;
     uint32_t commit_bytes_max = 16 * 1024;
     uint32_t lanes_bytes_max = 0;
     uint32_t in_flight_max = 4;
@@ -493,7 +512,7 @@ class LogRig {
         supply_options.files = Files();
         supply_options.runtime = runtime_.path().c_str();
         supply_options.segment_bytes = options_.segment_bytes;
-        supply_options.index_entries = options_.index_entries;
+        supply_options.index_bytes = options_.index_bytes;
         supply_options.log_count = 1;
         supply_options.grace_ns = uint64_t{3600} * NS_PER_S;
         ASSERT_EQ(segment_supply_create(&supply_options, &supply), STATUS_OK);

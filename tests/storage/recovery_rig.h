@@ -89,7 +89,7 @@ inline struct recovery_witness WitnessOf(uint64_t segment, uint64_t durable_numb
     return witness;
 }
 
-// Index of the footer of a sealed segment.
+// Index of the footer of a sealed segment, in the order in which the batches lie in it.
 inline std::vector<struct index_entry> FooterIndex(const SimDisk &disk, uint64_t number)
 {
     std::vector<struct index_entry> index;
@@ -110,21 +110,38 @@ inline std::vector<struct index_entry> FooterIndex(const SimDisk &disk, uint64_t
         status = segment_footer_open(commit.bytes, &commit.header, &footer);
     }
     EXPECT_EQ(status, STATUS_OK) << "segment " << number << " has no footer";
-    for (size_t i = 0; status == STATUS_OK && i < segment_footer_index_count(&footer); i++) {
-        index.push_back(segment_footer_index_at(&footer, i));
+    struct index_entry *lines = nullptr;
+    size_t count = 0;
+    if (status == STATUS_OK) {
+        EXPECT_EQ(segment_footer_lines(&footer, &lines, &count), STATUS_OK);
+        index.assign(lines, lines + count);
+        free(lines);
     }
     segment_scan_destroy(scan);
     files_close(files, file);
     return index;
 }
 
+// The number of the commit that has a byte of the segment.
+inline uint64_t CommitAround(const SimDisk &disk, uint64_t number, uint64_t position)
+{
+    uint64_t size;
+    const uint8_t *const bytes = SegmentBytes(disk, number, &size);
+    for (uint64_t at = position - position % LOG_BLOCK_BYTES; at > 0; at -= LOG_BLOCK_BYTES) {
+        struct commit_header header;
+        if (commit_header_decode(bytes_of(bytes + at, size - at), &header) == STATUS_OK) {
+            return header.number;
+        }
+    }
+    return 0;
+}
+
 inline std::vector<uint64_t> CommitsInIndex(const SimDisk &disk, uint64_t number)
 {
     std::vector<uint64_t> commits;
     for (const struct index_entry &entry : FooterIndex(disk, number)) {
-        if (commits.empty() || commits.back() != entry.commit_number) {
-            commits.push_back(entry.commit_number);
-        }
+        const uint64_t commit = CommitAround(disk, number, entry.position);
+        if (commits.empty() || commits.back() != commit) { commits.push_back(commit); }
     }
     return commits;
 }

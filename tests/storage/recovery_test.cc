@@ -351,17 +351,19 @@ TEST(Recovery, WritesNothingBehindTheEndOfAFileThatWasCutShort)
     EXPECT_EQ(recovered.log->topics[0].next_offset, 3U);
 }
 
-TEST(Recovery, RefusesANewerFormat)
+TEST(Recovery, RefusesAnotherFormatByItsVersion)
 {
-    SimDisk disk = MakeDisk();
-    LogBuilder log(disk);
-    log.OpenSegment();
-    store_le32(SegmentBytes(disk, 1) + 8, 9);
+    for (const uint32_t version : {0U, LOG_FORMAT_VERSION + 1U, 9U}) {
+        SimDisk disk = MakeDisk();
+        LogBuilder log(disk);
+        log.OpenSegment();
+        store_le32(SegmentBytes(disk, 1) + 8, version);
 
-    const Recovered recovered = Recover(disk);
+        const Recovered recovered = Recover(disk);
 
-    EXPECT_EQ(recovered.status, STATUS_UNSUPPORTED);
-    EXPECT_EQ(recovered.Count(RECOVERY_UNSUPPORTED), 1U);
+        EXPECT_EQ(recovered.status, STATUS_UNSUPPORTED);
+        EXPECT_EQ(recovered.Only(RECOVERY_UNSUPPORTED).value, version);
+    }
 }
 
 TEST(Recovery, StartsAboveFilesThatItCannotRead)

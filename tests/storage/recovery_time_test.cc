@@ -79,7 +79,7 @@ class SparseLog {
         Open();
         Commit();
         for (uint32_t i = 0; i < TOPICS; i++) { base_offsets_[i] = log_->topics[i].next_offset; }
-        const std::vector<struct index_entry_wire> index = Index();
+        const std::vector<struct index_entry> index = Index();
         struct segment_footer_parts parts = {};
         parts.header = Header(COMMIT_FLAG_FOOTER);
         parts.log = log_.get();
@@ -187,22 +187,20 @@ class SparseLog {
         number_++;
     }
     // As if the segment were full: batches of its topics in turn, one behind the other.
-    std::vector<struct index_entry_wire> Index()
+    std::vector<struct index_entry> Index()
     {
-        std::vector<struct index_entry_wire> index(shape_.index_entries);
+        std::vector<struct index_entry> index(shape_.index_entries);
         const uint64_t room = shape_.segment_bytes - shape_.segment_bytes / 16;
-        const auto length_bytes = static_cast<uint32_t>(room / shape_.index_entries);
+        const auto length_bytes = static_cast<uint32_t>(room / shape_.index_entries / 8 * 8);
         for (uint32_t i = 0; i < shape_.index_entries; i++) {
-            struct index_entry entry = {};
+            struct index_entry &entry = index[i];
             entry.topic = static_cast<int32_t>(i % TOPICS);
             entry.record_count = 100 + i % 7;
             entry.base_offset = log_->topics[entry.topic].next_offset;
             entry.max_timestamp_ms = 1'700'000'000'000 + i;
-            entry.commit_number = number_;
             entry.position = position_;
             entry.length_bytes = length_bytes;
-            entry.crc32c = i * 2654435761U;
-            index_entry_encode(&entry, &index[i]);
+            entry.check = index_check(i * 2654435761U);
             log_->topics[entry.topic].next_offset += entry.record_count;
             position_ += length_bytes;
         }

@@ -108,8 +108,8 @@ TEST(SegmentScan, RefusesANewerFormatByName)
     LogBuilder log(disk);
     log.OpenSegment();
     const BuiltCommit commit = log.Commit({{0, 1}});
-    store_le32(SegmentBytes(disk, 1) + 8, 1);
-    store_le32(SegmentBytes(disk, 1) + commit.position + 8, 1);
+    store_le32(SegmentBytes(disk, 1) + 8, LOG_FORMAT_VERSION + 1);
+    store_le32(SegmentBytes(disk, 1) + commit.position + 8, LOG_FORMAT_VERSION + 1);
 
     EXPECT_EQ(Scan(disk).status, STATUS_UNSUPPORTED);
 }

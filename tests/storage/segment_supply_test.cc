@@ -31,7 +31,7 @@ class SegmentSupply : public testing::Test {
         options.files = sim_disk_files(disk_);
         options.runtime = runtime_.path().c_str();
         options.segment_bytes = kSegmentBytes;
-        options.index_entries = 16;
+        options.index_bytes = 4096;
         options.log_count = 2;
         options.grace_ns = kGraceNs;
         options.reserve_bytes = reserve_bytes;

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include <cstdio>
+#include <fstream>
 
+#include "tests/storage/kept_log.h"
 #include "tests/storage/lane_builder.h"
 #include "tests/tools/log_fixture.h"
 
@@ -22,6 +24,34 @@ TEST_F(CmdLog, VerifiesASealedLogToTheLastRecord)
 
     EXPECT_EQ(Run({"verify", storage_.path()}), 0) << output_;
     EXPECT_NE(output_.find("ok: 3 commits, 9 records, sealed"), std::string::npos) << output_;
+}
+
+TEST_F(CmdLog, VerifiesLogsThatVersion1Wrote)
+{
+    for (const char *const name : {"log-v1/worker", "log-v1/chunks"}) {
+        const KeptLog kept(name);
+        const TemporaryDirectory storage;
+        mkdir((storage / "part-0000").c_str(), 0755);
+        for (size_t i = 0; i < kept.segments.size(); i++) {
+            std::ofstream(storage / SegmentName(i + 1), std::ios::binary) << kept.segments[i];
+        }
+
+        ASSERT_GT(kept.segments.size(), 0U) << name;
+        EXPECT_EQ(Run({"verify", storage.path()}), 0) << name << "\n" << output_;
+    }
+}
+
+TEST_F(CmdLog, SaysWhichVersionOfTheFormatItDoesNotKnow)
+{
+    store_le32(SegmentBytes(disk_, 1) + 8, 77);
+    std::memset(SegmentBytes(disk_, 1) + LOG_BLOCK_BYTES, 0x5a, LOG_BLOCK_BYTES);
+    Save(1);
+
+    testing::internal::CaptureStderr();
+    EXPECT_NE(Run({"verify", storage_.path()}), 0);
+    const std::string told = testing::internal::GetCapturedStderr();
+
+    EXPECT_NE(told.find("format version 77"), std::string::npos) << told << output_;
 }
 
 TEST_F(CmdLog, TakesTheEndOfAnOpenSegmentForNoDamage)
