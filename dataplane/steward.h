@@ -2,9 +2,9 @@
  *
  * Purpose  Everything of the logs that may block: zero-filling, removing, syncing directories. Runs
  *          beside the polling cores, never on one.
- * Threads  One pthread a log, one that removes spent segments and one for retention, so that a disk
- * that hangs holds up its own logs only; with the affinity of whoever starts them (the main core).
- */
+ * Threads  One pthread a log, one that removes spent segments and one for retention, so that a
+ *          disk that hangs holds up its own logs only; with the affinity of whoever starts them
+ *          (the main core). */
 #pragma once
 
 #include <stddef.h>

@@ -1,18 +1,19 @@
 /* retention.h - old segments go, whole, oldest first: by bytes, by age, and where a path runs low.
  *
  * Purpose  Bytes: all files of all logs, spares and those that wait for their removal included,
- * stay within the limit; the partition with the oldest first segment gives. Age: a segment whose
- *          newest commit is older goes. Free: while a storage path has less, its oldest go. Topics
- *          with limits of their own begin later (topic_expiry.h); their segments stay.
- *          The newest sealed segment of a partition, and all behind it, never go (the log's
- * identity is in it), nor those that its lanes would be recovered from (the slot's lane_floor).
- * When the newest sealed one is too old, its records expire in place. Order    The root page's
- * first_segment_number rises first (readers stop finding it); the file is removed after a grace
- * time, of a second where bytes or free space press. Time     age_clock.h: a step of the wall clock
- * deletes nothing, then or later, and is told. Doubt    A segment without a readable footer (it
- * failed, or rots) is as old as the next one's header says it was closed; its records are then not
- * counted as expired. Tells    The node page: what expired, and for each path how long until it is
- * full or trimmed. Threads  Cold: one helper thread. */
+ *          stay within the limit; the partition with the oldest first segment gives. Age: a
+ *          segment whose newest commit is older goes. Free: while a storage path has less, its
+ *          oldest go. Topics with limits of their own begin later (topic_expiry.h); their segments
+ *          stay. The newest sealed segment of a partition, and all behind it, never go (the log's
+ *          identity is in it), nor those that its lanes would be recovered from (the slot's
+ *          lane_floor). When the newest sealed one is too old, its records expire in place.
+ * Order    The root page's first_segment_number rises first (readers stop finding it); the file is
+ *          removed after a grace time, of a second where bytes or free space press.
+ * Time     age_clock.h: a step of the wall clock deletes nothing, then or later, and is told.
+ * Doubt    A segment without a readable footer (it failed, or rots) is as old as the next one's
+ *          header says it was closed; its records are then not counted as expired.
+ * Tells    The node page: what expired, and for each path how long until it is full or trimmed.
+ * Threads  Cold: one helper thread. */
 #pragma once
 
 #include <stdbool.h>
