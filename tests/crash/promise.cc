@@ -187,8 +187,8 @@ class Trial {
                   found.next_offset == entry.base_offset + entry.record_count,
               where + ": another batch stands there");
         Claim(found.check == index_check(entry.crc32c), where + ": other bytes stand there");
-        const std::unique_ptr<uint8_t, FreeDeleter> scratch(
-            static_cast<uint8_t *>(std::aligned_alloc(4096, reader_cold_bytes(&found))));
+        const std::unique_ptr<uint8_t, FreeDeleter> scratch(static_cast<uint8_t *>(
+            std::aligned_alloc(4096, (reader_cold_bytes(&found) / 4096 + 1) * 4096)));
         const uint8_t *bytes;
         Claim(reader_read_cold(reader, &found, scratch.get(), &bytes) == STATUS_OK,
               where + ": cannot be read");

@@ -73,7 +73,9 @@ class BatchReader {
     void Read(const struct batch_location &found, ReadBatch *out)
     {
         const std::unique_ptr<uint8_t, decltype(&std::free)> scratch(
-            static_cast<uint8_t *>(std::aligned_alloc(LOG_BLOCK_BYTES, reader_cold_bytes(&found))),
+            static_cast<uint8_t *>(std::aligned_alloc(
+                LOG_BLOCK_BYTES,
+                (reader_cold_bytes(&found) / LOG_BLOCK_BYTES + 1) * LOG_BLOCK_BYTES)),
             &std::free);
         const uint8_t *bytes;
         out->status = reader_read_cold(reader_, &found, scratch.get(), &bytes);
