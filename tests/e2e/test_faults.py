@@ -77,7 +77,7 @@ class RefusedWrites(FaultTest):
     def test_a_disk_that_refuses_for_a_while_closes_the_log_and_opens_it_again(self):
         node = self.faulty()
         with sending.Load(LINES_PORT, rate=1000, line_bytes=200) as load:
-            sender = self.begin_sending(node, 30000)
+            sender = self.begin_sending(node, 120000)
             wait_until("some records", lambda: node.counters()["records_stored"] > 2000)
             self.disk.tell(write=FaultDisk.DATA)
             wait_until("a closed log", lambda: self.closed(node))
@@ -93,17 +93,17 @@ class RefusedWrites(FaultTest):
             wait_until("the log to open again", lambda: not self.closed(node), seconds=10)
             self.assertLess(time.monotonic() - healed, 5)
             load.stop()
-            self.assert_all_stored(node, sender, 30000)
+            self.assert_all_stored(node, sender, 120000)
         for line in ("refused a write", "log closed", "log open again"):
             self.assertIn(line, node.log("ingest"))
         self.assertGreater(node.counters()["log_write_errors"], 0)
 
     def test_a_disk_that_is_dead_is_left_for_the_next_path(self):
         node = self.faulty(healthy_path=True)
-        sender = self.begin_sending(node, 40000)
+        sender = self.begin_sending(node, 120000)
         wait_until("some records", lambda: node.counters()["records_stored"] > 2000)
         self.disk.tell(write=EVERYWHERE)  # ext4 gives up too, and is read-only from then on
-        self.assert_all_stored(node, sender, 40000)
+        self.assert_all_stored(node, sender, 120000)
         self.assertIn("storage path number 2", node.log("ingest"))
         self.assertNotIn("log closed", node.log("ingest"))
         healthy = os.path.join(node.settings["storage"]["paths"][1], "part-0000")
@@ -112,13 +112,13 @@ class RefusedWrites(FaultTest):
         self.assertEqual(node.stop("ingest"), 0)
         node.start_ingest()  # from the segments of both
         node.wait_ready()
-        self.assertEqual(len(consuming.values("events")), 40000)
+        self.assertEqual(len(consuming.values("events")), 120000)
 
 
 class Stall(FaultTest):
     def test_a_disk_that_hangs_for_seconds_only_delays(self):
         node = self.faulty()
-        sender = self.begin_sending(node, 30000)
+        sender = self.begin_sending(node, 120000)
         wait_until("some records", lambda: node.counters()["records_stored"] > 2000)
         self.disk.tell(stalled=True)
         time.sleep(1)
@@ -127,7 +127,7 @@ class Stall(FaultTest):
         self.assertEqual(node.counters()["records_stored"], stored, "nothing is acknowledged meanwhile")
         self.assertEqual(node.counters()["segments_failed"], 0)
         self.disk.heal()
-        self.assert_all_stored(node, sender, 30000)
+        self.assert_all_stored(node, sender, 120000)
         self.assertEqual(node.counters()["segments_failed"], 0)
 
 
@@ -156,6 +156,7 @@ class RefusedReads(FaultTest):
         sender = self.begin_sending(node, 60000)
         self.assert_all_stored(node, sender, 60000)
         sending.send_lines([b"beside %d" % i for i in range(500)], LINES_PORT, node=node)
+        node.settled_ledger()
         node.stop("serve")
         first = node.segments()[0]
         bad = self.disk.range_of(first, 3 * MIB, MIB)
