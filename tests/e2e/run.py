@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """run.py - runs the end-to-end tests: real processes, real sockets, two network namespaces.
 
-  run.py [-l] [--long] [NAME...]    NAME: part of a test's full name (file.Class.test); all without
+  run.py [-l] [--long] [--part I/N] [NAME...]
+                                    NAME: part of a test's full name (file.Class.test); all without
                                     --long: those of long_*.py, which take minutes each
+                                    --part: of N parts, whole files each, the I-th
 
 Needs root and a build (./tools/test makes one; PENSTOCK_BUILD names another than build). Everything
 runs in a network, mount and process namespace of its own: nothing of it is seen from outside, and
@@ -92,10 +94,11 @@ def tests_of(suite):
             yield item
 
 
-def chosen(names, pattern):
+def chosen(names, pattern, part):
+    index, count = (int(number) for number in part.split("/"))
     loader = unittest.TestLoader()
     found = [loader.loadTestsFromName(os.path.basename(path)[:-3])
-             for path in sorted(glob.glob(os.path.join(HERE, pattern)))]
+             for path in sorted(glob.glob(os.path.join(HERE, pattern)))[index - 1::count]]
     wanted = [test for test in tests_of(found) if not names or any(name in test.id() for name in names)]
     return unittest.TestSuite(wanted)
 
@@ -108,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-l", "--list", action="store_true", help="print the names only")
     parser.add_argument("--long", action="store_true", help="the tests that take minutes")
+    parser.add_argument("--part", default="1/1", help="I/N: the I-th of N parts, by file")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     namespaces.enter(__file__)
@@ -116,12 +120,12 @@ def main():
     sys.path.insert(0, HERE)
     import appliance
     import rack
-    suite = chosen(arguments.names, "long_*.py" if arguments.long else "test_*.py")
+    suite = chosen(arguments.names, "long_*.py" if arguments.long else "test_*.py", arguments.part)
     if arguments.list:
         print("\n".join(test.id() for test in tests_of(suite)))
         return 0
 
-    artefacts = os.path.join(appliance.BUILD, "e2e-artefacts")
+    artefacts = os.path.join(appliance.BUILD, "e2e-artefacts", arguments.part.replace("/", "-of-"))
     shutil.rmtree(artefacts, ignore_errors=True)
     count = suite.countTestCases()
     began = time.monotonic()
