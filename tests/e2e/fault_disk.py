@@ -75,9 +75,15 @@ class FaultDisk:
         self._run("losetup", "--detach", self.device)  # when it is unmounted
         for partition in range(2):  # their directories lie in front, too
             os.makedirs(os.path.join(self.mount_point, "part-%04d" % partition))
+        # Where ext4 puts a file is its own affair: one takes all there is, and gives back what lies behind.
         filling = os.path.join(self.mount_point, "filling")
         with open(filling, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self.DATA[0])
+            space = os.statvfs(self.mount_point)
+            os.posix_fallocate(file.fileno(), 0, (space.f_bavail - 64) * space.f_frsize)
+        for begin, place, length in self.extents(filling):
+            kept = min(max(self.DATA[0] - place, 0), length)
+            if kept < length:
+                self._run("fallocate", "--punch-hole", "--offset", str(begin + kept), "--length", str(length - kept), filling)
         self._run("sync", "--file-system", self.mount_point)
 
     # ---- what the disk is to do, from the next request on
