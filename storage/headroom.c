@@ -14,6 +14,8 @@ void headroom_rate_tick(struct headroom_rate *rate, uint64_t total_bytes, uint64
         const double share = seconds / (seconds + HEADROOM_SMOOTH_S);
         rate->weighted += ((double)grown / seconds - rate->weighted) * share;
         rate->weight += (1 - rate->weight) * share;
+        rate->before = rate->latest;
+        rate->latest = (double)grown / seconds;
     }
     rate->ticked = true;
     rate->total_bytes = total_bytes;
@@ -23,6 +25,11 @@ void headroom_rate_tick(struct headroom_rate *rate, uint64_t total_bytes, uint64
 double headroom_rate_value(const struct headroom_rate *rate)
 {
     return rate->weight > 0 ? rate->weighted / rate->weight : 0;
+}
+
+double headroom_rate_latest(const struct headroom_rate *rate)
+{
+    return rate->latest > rate->before ? rate->latest : rate->before;
 }
 
 uint64_t headroom_seconds(uint64_t room_bytes, double bytes_per_s)

@@ -438,6 +438,13 @@ static bool retire_oldest_of(struct retention *retention, uint32_t path)
     return true;
 }
 
+/* Not once the log is sealed for good (the worker ended), nor in a moment between two segments. */
+static bool may_be_written(const struct retention *retention, size_t partition)
+{
+    const struct root_partition *const slot = &retention->options.root->partitions[partition];
+    return atomic_load_explicit(&slot->open_segment_number, memory_order_acquire) != 0;
+}
+
 /* What will be written before what is retired now is gone: whole segments. */
 static uint64_t coming_bytes(const struct retention *retention)
 {
@@ -445,8 +452,9 @@ static uint64_t coming_bytes(const struct retention *retention)
     uint64_t bytes = 0;
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
         const struct kept_partition *const partition = &retention->partitions[i];
-        const double written = headroom_rate_value(&partition->written) * seconds;
+        const double written = headroom_rate_latest(&partition->written) * seconds;
         if (!partition->present || partition->count == 0 || written < 1) { continue; }
+        if (!may_be_written(retention, i)) { continue; }
         const uint64_t segment_bytes = partition->segments[partition->count - 1].size_bytes;
         if (segment_bytes == 0) { continue; }
         bytes += ((uint64_t)written / segment_bytes + 1) * segment_bytes;

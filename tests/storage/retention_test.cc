@@ -363,6 +363,46 @@ TEST_F(Retention, KeepsRoomWithinTheBytesForWhatIsWrittenMeanwhile)
     EXPECT_EQ(slot_->first_segment_number, 2U);
 }
 
+TEST_F(Retention, KeepsNoRoomForALogThatWasEnded)
+{
+    const uint64_t limit = Files().size() * 256 * 1024;
+    options_.stats = stats_;
+    Make(limit, 0);
+    EXPECT_EQ(Run(), 0U);
+    Pass(kSecond);
+    rig_.stats->counters[STATS_commits_durable_bytes] += 100 * 1024;
+    rig_.root->partitions[LogRig::kPartition].open_segment_number = 0;
+
+    EXPECT_EQ(Run(), 0U);
+
+    EXPECT_EQ(slot_->first_segment_number, 0U) << "none was taken";
+}
+
+TEST_F(Retention, UsesTheBytesWholeOnceNothingIsWrittenAnyMore)
+{
+    const struct files files = sim_disk_files(rig_.disk);
+    const uint64_t count = Files().size();
+    options_.stats = stats_;
+    Make((count + 1) * 256 * 1024, 0);
+    EXPECT_EQ(Run(), 0U);
+    Pass(kSecond);
+    rig_.stats->counters[STATS_commits_durable_bytes] += 100 * 1024;
+    EXPECT_EQ(Run(), 0U) << "there is room for what comes";
+    for (int i = 0; i < 2; i++) {
+        Pass(kSecond);
+        EXPECT_EQ(Run(), 0U);
+    }
+
+    char name[LOG_NAME_BYTES];
+    int file;
+    log_segment_name(LogRig::kPartition, 100, name);
+    ASSERT_EQ(files_create(files, name, 256 * 1024, &file), STATUS_OK);
+    files_close(files, file);
+    Pass(kSecond);
+
+    EXPECT_EQ(Run(), 0U) << "nothing comes, so no room is kept for it";
+}
+
 TEST_F(Retention, TakesTheOldestWhereAPathRunsLow)
 {
     sim_disk_set_capacity(rig_.disk, Files().size() * 256 * 1024 + 100 * 1024);
