@@ -208,7 +208,8 @@ static const struct config_key keys[] = {
      IN_CONFIG(storage.commit_linger_unacked_ns),
      config_read_duration},
     {{"storage.commit.in_flight", "integer", "1", "64", "4",
-      "Commits of one worker that are being written at the same time, at most."},
+      "Commits of one worker that are being written at the same time, at most. One more is "
+      "gathered meanwhile, once it is full."},
      IN_CONFIG(storage.commits_in_flight),
      config_read_integer32},
     {{"storage.durability", "auto, dsync or fdatasync", "", "", "auto",

@@ -91,6 +91,7 @@ struct bench {
     /* by round */
     struct part append[ROUNDS_MAX];
     struct part bare[ROUNDS_MAX];
+    struct part bare_same[ROUNDS_MAX]; /* the same bytes again and again */
     struct part append_open[ROUNDS_MAX];
     struct part bare_open[ROUNDS_MAX];
     double copy_cycles; /* a byte: copy and CRC-32C of the same records, nothing else */
@@ -220,7 +221,7 @@ static enum status append_part(struct bench *bench, double bytes_per_s, struct p
 }
 
 static enum status bare_part(struct bench *bench, double commit_bytes, double bytes_per_s,
-                             struct part *out)
+                             bool new_bytes, struct part *out)
 {
     static struct limit_disk_run run;
     const size_t blocks = ((size_t)commit_bytes + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES;
@@ -232,6 +233,7 @@ static enum status bare_part(struct bench *bench, double commit_bytes, double by
         .duration_ns = (uint64_t)(bench->arguments.seconds * NS_PER_S),
         .method = bench->method == URING_DISK_DSYNC ? LIMIT_DISK_DSYNC : LIMIT_DISK_FDATASYNC,
         .helper_core = pinned_core_first(),
+        .new_bytes = new_bytes,
     };
     if (bytes_per_s > 0) {
         run.period_ns = (uint64_t)((double)run.commit_bytes * NS_PER_S / bytes_per_s);
@@ -256,7 +258,7 @@ static enum status one_round(struct bench *bench, size_t number, double commit_b
     enum status status = STATUS_OK;
     for (size_t i = 0; i < 2 && status == STATUS_OK; i++) {
         status = (i + number) % 2 == 0 ? append_part(bench, bytes_per_s, append)
-                                       : bare_part(bench, commit_bytes, bytes_per_s, bare);
+                                       : bare_part(bench, commit_bytes, bytes_per_s, true, bare);
     }
     return status;
 }
@@ -276,6 +278,7 @@ struct figures {
     struct interval ratio;  /* of the median, with its interval */
     struct interval append; /* bytes a second */
     struct interval bare;
+    struct interval bare_same;
 };
 
 static struct figures rate_figures(const struct bench *bench)
@@ -284,6 +287,7 @@ static struct figures rate_figures(const struct bench *bench)
     double ratios[ROUNDS_MAX];
     double append[ROUNDS_MAX];
     double bare[ROUNDS_MAX];
+    double bare_same[ROUNDS_MAX];
     size_t count = 0;
     const size_t rounds = bench->arguments.rounds;
     for (size_t i = 0; i < rounds; i++) {
@@ -293,12 +297,14 @@ static struct figures rate_figures(const struct bench *bench)
         if (out.kept > 0 && !is_kept(&bench->append[i], &bench->bare[i])) { continue; }
         append[count] = bench->append[i].bytes_per_s;
         bare[count] = bench->bare[i].bytes_per_s;
+        bare_same[count] = bench->bare_same[i].bytes_per_s;
         ratios[count] = append[count] / bare[count];
         count++;
     }
     out.ratio = interval_of(ratios, count);
     out.append = interval_of(append, count);
     out.bare = interval_of(bare, count);
+    out.bare_same = interval_of(bare_same, count);
     return out;
 }
 
@@ -387,6 +393,7 @@ static json_t *report(const struct bench *bench)
     json_object_set_new(out, "mean_commit_bytes", json_real(median_of(bench, commit_bytes)));
     json_object_set_new(out, "append_bytes_per_s", json_interval(rate.append));
     json_object_set_new(out, "bare_bytes_per_s", json_interval(rate.bare));
+    json_object_set_new(out, "bare_same_bytes_per_s", json_interval(rate.bare_same));
     json_object_set_new(out, "rate_ratio", json_interval(rate.ratio));
     json_object_set_new(out, "rate_ratio_limit", json_real(RATE_RATIO_MIN));
     json_object_set_new(out, "records_per_s", json_real(median_of(bench, records_per_s)));
@@ -442,6 +449,9 @@ static enum status measure(struct bench *bench)
     const double mean_bytes = warm_up[0].commit_bytes;
     for (size_t i = 0; status == STATUS_OK && i < arguments->rounds; i++) {
         status = one_round(bench, i, mean_bytes, 0, &bench->append[i], &bench->bare[i]);
+        if (status == STATUS_OK) {
+            status = bare_part(bench, mean_bytes, 0, false, &bench->bare_same[i]);
+        }
     }
     if (status != STATUS_OK) { return status; }
 

@@ -121,12 +121,13 @@ def promised(values, limit, at_least, rounds_kept):
 
 
 def append_tables(results):
-    lines = head("append: records of", "commits", "method", "append GB/s", "bare writer GB/s", "ratio [95 %]",
-                 "limit", "kept", "gather ns/KiB", "bare copy + CRC", "rounds kept")
+    lines = head("append: records of", "commits", "method", "append GB/s", "bare writer GB/s", "with the same bytes",
+                 "ratio [95 %]", "limit", "kept", "gather ns/KiB", "bare copy + CRC", "rounds kept")
     for result in results:
         lines.append(row("%d B" % result["record_bytes"],
                          "%.0f KiB x %d" % (result["mean_commit_bytes"] / 1024, result["depth"]), result["method"],
                          triple(result["append_bytes_per_s"], 1e9), triple(result["bare_bytes_per_s"], 1e9),
+                         triple(result["bare_same_bytes_per_s"], 1e9),
                          triple(result["rate_ratio"]), "at least %g" % result["rate_ratio_limit"],
                          promised(result["rate_ratio"], result["rate_ratio_limit"], True, result["rounds_kept"]),
                          "%.0f" % result["gather_ns_per_kib"], "%.0f" % result["copy_ns_per_kib"],

@@ -94,13 +94,17 @@ static bool is_worth_a_write(const struct open_commit *commit)
     return length_bytes * WORTH_BATCH_PARTS <= batch_bytes * WORTH_LENGTH_PARTS;
 }
 
+static bool cannot_grow(const struct open_commit *commit)
+{
+    return commit->full || commit->held_count + PACKETS_BURST_MAX > commit->held_max;
+}
+
 bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns)
 {
     if (open_commit_is_empty(commit)) { return false; }
     const bool lanes = commit->journal != NULL && !lane_journal_is_empty(commit->journal);
     if (lanes && !commit->awaited) { wait_until(commit, now_ns, true); }
-    if (commit->full) { return true; }
-    if (commit->held_count + PACKETS_BURST_MAX > commit->held_max) { return true; }
+    if (cannot_grow(commit)) { return true; }
     if (now_ns >= commit->due_ns) { return true; }
     if (commit->began_ns == 0 || now_ns - commit->began_ns < commit->linger_ns) { return false; }
     return is_worth_a_write(commit);
@@ -165,6 +169,7 @@ bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct 
 {
     const size_t topic_count = batch_topics(commit->batch, commit->batch_topics);
     struct commit_draft draft;
+    if (core_log_disk_is_busy(commit->log) && !cannot_grow(commit)) { return false; }
     if (core_log_begin(commit->log, topic_count, &draft) != STATUS_OK) { return false; }
 
     struct commit_facts facts = {

@@ -126,7 +126,8 @@ void open_commit_hold(struct open_commit *commit, size_t port, void *handle);
  * more than they are, up to linger_unacked_ns else. */
 bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns);
 
-/* Gathers it into the log and gives its frames back. False: the log cannot take it yet. */
+/* Gathers it into the log and gives its frames back. False: the log cannot take it yet, or the disk
+ * is busy and it may still grow. */
 bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now);
 
 /* Commits up to `durable_number` are durable: each record's time goes to `latency`. Answers whether

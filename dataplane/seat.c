@@ -36,7 +36,8 @@ static enum status create_log(struct seat *seat, const struct seat_options *opti
         .notes = &seat->notes,
         .resume = options->partition->resume,
         .incarnation = options->root->incarnation,
-        .commits_in_flight_max = config->storage.commits_in_flight,
+        .commits_in_flight_max = config->storage.commits_in_flight + 1, /* gathered meanwhile */
+        .commits_at_disk_max = config->storage.commits_in_flight,
         .commit_bytes_max = (uint32_t)(config->storage.commit_bytes + config_lanes_bytes(config)),
         .lanes_bytes_max = (uint32_t)config_lanes_bytes(config),
         .commit_records_max = (uint32_t)options->commit_records_max,

@@ -92,6 +92,7 @@ enum status core_log_create(const struct core_log_options *options, struct core_
 {
     assert(options->commits_in_flight_max > 0);
     assert(options->commits_in_flight_max <= CORE_LOG_IN_FLIGHT_MAX);
+    assert(options->commits_at_disk_max > 0);
     assert(options->commit_records_max > 0);
     assert(options->ring->capacity_bytes / 4 >= options->commit_bytes_max);
 
@@ -171,6 +172,11 @@ uint64_t core_log_open_segment_number(const struct core_log *log)
 }
 
 uint64_t core_log_lane_checkpoint(const struct core_log *log) { return log->lane_checkpoint; }
+
+bool core_log_disk_is_busy(const struct core_log *log)
+{
+    return log->pending.commits >= log->options.commits_at_disk_max;
+}
 
 uint32_t core_log_in_flight(const struct core_log *log) { return (uint32_t)log->pending.commits; }
 

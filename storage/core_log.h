@@ -31,7 +31,7 @@
 BEGIN_C_DECLS
 
 enum {
-    CORE_LOG_IN_FLIGHT_MAX = 64,
+    CORE_LOG_IN_FLIGHT_MAX = 65, /* 64 being written, and one behind them */
     CORE_LOG_COMMIT_ENTRIES_MAX =
         LOG_TOPICS_MAX + 3, /* topics' records, declarations, totals, lanes */
 };
@@ -49,9 +49,10 @@ struct core_log_options {
     struct note_ring *notes;         /* may be NULL */
     const struct log_resume *resume; /* read during create only */
     uint64_t incarnation;
-    uint32_t commits_in_flight_max;
-    uint32_t commit_bytes_max;   /* of one commit of records, header and padding included */
-    uint32_t lanes_bytes_max;    /* of these, for its ENTRY_LANES; 0: it never has one */
+    uint32_t commits_in_flight_max; /* closed and not yet durable */
+    uint32_t commits_at_disk_max;   /* of these, being written; those behind them wait, gathered */
+    uint32_t commit_bytes_max;      /* of one commit of records, header and padding included */
+    uint32_t lanes_bytes_max;       /* of these, for its ENTRY_LANES; 0: it never has one */
     uint32_t commit_records_max; /* entries of one commit: bounds what a lost tail can have named */
     uint64_t idle_watermark_ns;  /* a watermark commit after this long without records; 0: never */
     uint64_t segment_age_ns;     /* roll a segment this old if it holds records; 0: by bytes only */
@@ -73,6 +74,10 @@ MUST_CHECK enum status core_log_declare_topic(struct core_log *log, const char *
 /* The offset that the topic's next record gets. */
 uint64_t core_log_next_offset(const struct core_log *log, int32_t topic);
 uint32_t core_log_leader_epoch(const struct core_log *log);
+
+/* As many commits are closed as may be written at a time: one more would only wait, so only one
+ * that cannot grow should be closed. */
+bool core_log_disk_is_busy(const struct core_log *log);
 
 /* The number that the next commit gets: between begin and submit, the draft's. */
 uint64_t core_log_next_number(const struct core_log *log);

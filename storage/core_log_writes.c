@@ -62,10 +62,13 @@ static bool log_pump_trailer(struct core_log *log, struct log_segment *segment)
 
 void core_log_pump(struct core_log *log)
 {
+    uint32_t at_disk = 0;
     for (uint64_t number = log->durable.number + 1; number <= log->closed.number; number++) {
         struct log_commit *const commit = core_log_queued(log, number);
         struct log_segment *const segment = commit->segment;
+        if (commit->write == LOG_WRITE_OUT) { at_disk++; }
         if (commit->write != LOG_WRITE_WAITING) { continue; }
+        if (at_disk >= log->options.commits_at_disk_max) { break; }
         if (segment->state == LOG_SEGMENT_FAILED) { break; } /* core_log_mend's */
         /* A header on disk proves that what it continues was durable (recovery relies on it): a
          * roll waits for its footer, which costs one write's latency a segment. */
@@ -79,6 +82,7 @@ void core_log_pump(struct core_log *log)
                             &commit->write)) {
             return;
         }
+        at_disk++;
     }
     for (size_t i = 0; i < LOG_SEGMENTS_MAX; i++) {
         struct log_segment *const segment = &log->segments[i];

@@ -6,6 +6,7 @@
  * Threads  The one that limit_disk is called on; pin it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct limit_disk_run {
     enum limit_disk_method method;
     uint32_t helper_core; /* where the kernel's threads run; the caller's own: anywhere */
     uint64_t period_ns;   /* a commit is due each; 0: as fast as they go */
+    bool new_bytes;       /* every cache line of a commit is written to before it is submitted */
     /* out */
     uint64_t commit_count;
     uint64_t elapsed_ns;

@@ -222,6 +222,7 @@ class SmallCommits : public testing::Test {
         options.resume = resume_.get();
         options.incarnation = 1;
         options.commits_in_flight_max = 4;
+        options.commits_at_disk_max = 4;
         options.commit_bytes_max = kMiB;
         options.commit_records_max = 65536;
         options.idle_watermark_ns = kIdleNs;

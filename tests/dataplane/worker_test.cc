@@ -118,6 +118,7 @@ class WorkerTest : public testing::Test {
                                              .resume = resume_.get(),
                                              .incarnation = 1,
                                              .commits_in_flight_max = 4,
+                                             .commits_at_disk_max = 4,
                                              .commit_bytes_max = kCommitBytes,
                                              .lanes_bytes_max = 0,
                                              .commit_records_max = 4096,

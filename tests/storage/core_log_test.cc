@@ -154,6 +154,32 @@ TEST(CoreLog, KeepsSeveralInFlightAndNoMoreThanAllowed)
     rig.Settle();
 }
 
+TEST(CoreLog, ACommitBehindThoseThatMayBeWrittenIsGatheredAndWaits)
+{
+    LogRig::Options options;
+    options.in_flight_max = 3;
+    options.at_disk_max = 2;
+    LogRig rig(options);
+    rig.Turns(5);
+    const uint64_t written = sim_disk_write_count(rig.disk);
+    sim_disk_hold(rig.disk, true);
+
+    EXPECT_NE(rig.Write(), 0U);
+    EXPECT_FALSE(core_log_disk_is_busy(rig.log));
+    EXPECT_NE(rig.Write(), 0U);
+    EXPECT_TRUE(core_log_disk_is_busy(rig.log));
+    EXPECT_NE(rig.Write(), 0U);
+    rig.Turns(5);
+    struct commit_draft draft;
+    EXPECT_EQ(rig.Begin(&draft), STATUS_BUSY);
+    EXPECT_EQ(sim_disk_write_count(rig.disk), written + 2);
+
+    sim_disk_hold(rig.disk, false);
+    rig.Settle();
+    EXPECT_EQ(sim_disk_write_count(rig.disk), written + 3);
+    EXPECT_EQ(rig.Walk().Records(), rig.written);
+}
+
 TEST(CoreLog, ARingFullOfCommitsInFlightIsBusy)
 {
     LogRig::Options options;

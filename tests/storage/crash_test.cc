@@ -379,6 +379,7 @@ class Life {
         options.resume = &resume;
         options.incarnation = incarnation_;
         options.commits_in_flight_max = 8;
+        options.commits_at_disk_max = 8;
         options.commit_bytes_max = 16 * 1024;
         options.commit_records_max = 100;
         options.lanes_bytes_max = LANES_BYTES;

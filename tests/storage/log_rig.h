@@ -294,6 +294,7 @@ struct LogRigOptions {
     uint32_t commit_bytes_max = 16 * 1024;
     uint32_t lanes_bytes_max = 0;
     uint32_t in_flight_max = 4;
+    uint32_t at_disk_max = 0; /* 0: all in flight */
     uint64_t ring_bytes = 128 * 1024;
     uint64_t idle_watermark_ns = 0;
     uint64_t segment_age_ns = 0;
@@ -545,6 +546,8 @@ class LogRig {
         log_options.resume = resume.get();
         log_options.incarnation = 1;
         log_options.commits_in_flight_max = options_.in_flight_max;
+        log_options.commits_at_disk_max =
+            options_.at_disk_max != 0 ? options_.at_disk_max : options_.in_flight_max;
         log_options.commit_bytes_max = options_.commit_bytes_max;
         log_options.lanes_bytes_max = options_.lanes_bytes_max;
         log_options.commit_records_max = 1000;
