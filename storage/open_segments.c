@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "wire/root_page.h"
+
 enum {
     OPEN_MAX = 64,
-    UNSHARED = -1, /* the table was full of files in use: this one is closed after use */
+    UNSHARED = -1, /* retired, or the table was full of files in use: it is closed after use */
 };
 
 struct slot {
@@ -26,6 +28,7 @@ struct open_segments {
     struct files files;
     pthread_mutex_t lock; /* guards what follows */
     uint64_t use_clock;
+    uint64_t firsts[ROOT_PARTITIONS_MAX]; /* segments before are retired, and never kept open */
     struct slot slots[OPEN_MAX];
 };
 
@@ -82,7 +85,8 @@ static int slot_choose(const struct open_segments *open)
 static void slot_fill(struct open_segments *open, const struct slot *fresh,
                       struct open_segment *out)
 {
-    const int choice = slot_choose(open);
+    const bool retired = fresh->number < open->firsts[fresh->partition];
+    const int choice = retired ? UNSHARED : slot_choose(open);
     *out = (struct open_segment){fresh->file, fresh->size_bytes, choice};
     if (choice == UNSHARED) { return; }
     struct slot *const slot = &open->slots[choice];
@@ -112,6 +116,7 @@ static bool nonce_holds(struct files files, int file, const struct log_id *nonce
 enum status open_segments_take(struct open_segments *open, uint32_t partition, uint64_t number,
                                const struct log_id *nonce, struct open_segment *out)
 {
+    assert(partition < ROOT_PARTITIONS_MAX);
     pthread_mutex_lock(&open->lock);
     const bool shared = slot_use(open, partition, number, nonce, out);
     pthread_mutex_unlock(&open->lock);
@@ -160,6 +165,20 @@ void open_segments_forget(struct open_segments *open, uint32_t partition, uint64
     for (size_t i = 0; i < OPEN_MAX; i++) {
         struct slot *const slot = &open->slots[i];
         if (!slot->used || slot->partition != partition || slot->number != number) { continue; }
+        slot->forgotten = true;
+        slot_close_when_idle(open, slot);
+    }
+    pthread_mutex_unlock(&open->lock);
+}
+
+void open_segments_retire(struct open_segments *open, uint32_t partition, uint64_t first)
+{
+    assert(partition < ROOT_PARTITIONS_MAX);
+    pthread_mutex_lock(&open->lock);
+    open->firsts[partition] = first;
+    for (size_t i = 0; i < OPEN_MAX; i++) {
+        struct slot *const slot = &open->slots[i];
+        if (!slot->used || slot->partition != partition || slot->number >= first) { continue; }
         slot->forgotten = true;
         slot_close_when_idle(open, slot);
     }

@@ -32,7 +32,11 @@ MUST_CHECK enum status open_segments_take(struct open_segments *open, uint32_t p
                                           struct open_segment *out);
 void open_segments_give_back(struct open_segments *open, const struct open_segment *segment);
 
-/* The segment is retired: its file is closed as soon as nobody reads it. */
+/* The segment is gone: its file is closed as soon as nobody reads it. */
 void open_segments_forget(struct open_segments *open, uint32_t partition, uint64_t number);
+/* As forget, of all segments of the partition before `first`. What is taken of them later (a read
+ * that was asked for before) is closed after its use: a removed file that somebody has open keeps
+ * its disk space. `first` may fall, to 0 for another log. `partition` < ROOT_PARTITIONS_MAX. */
+void open_segments_retire(struct open_segments *open, uint32_t partition, uint64_t first);
 
 END_C_DECLS

@@ -229,6 +229,7 @@ bool reader_partition_retire(struct reader_partition *partition, struct open_seg
 {
     if (first <= partition->first_segment_number) { return false; }
     partition->first_segment_number = first;
+    open_segments_retire(open, partition->number, first);
     bool dropped = false;
     while (partition->segment_count > 0 && partition->segments[0]->number < first) {
         segment_drop(partition, open, 0);
@@ -259,6 +260,7 @@ static void partition_reset(struct reader_partition *partition, struct open_segm
     while (partition->segment_count > 0) {
         segment_drop(partition, open, partition->segment_count - 1);
     }
+    open_segments_retire(open, partition->number, 0);
     for (size_t i = 0; i < partition->local_count; i++) { partition->local_of[i] = -1; }
     memset(partition->topics, 0, sizeof partition->topics);
     mapped_file_close(&partition->starts);
