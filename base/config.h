@@ -161,6 +161,9 @@ struct config *config_load_text(const char *text, size_t len_bytes, const char *
 /* NULL is fine. */
 void config_destroy(struct config *config);
 
+/* "syslog": static text. */
+const char *config_protocol_name(enum config_protocol protocol);
+
 /* The largest record of the native protocol: lanes.max_record, or less where commits are smaller
  * than its default needs. */
 uint64_t config_max_record_bytes(const struct config *config);

@@ -50,6 +50,11 @@ static const char *const protocol_choices[] = {
     [CONFIG_PROTOCOL_NATIVE + 1] = NULL,
 };
 
+const char *config_protocol_name(enum config_protocol protocol)
+{
+    return protocol_choices[protocol];
+}
+
 static const char *const durability_choices[] = {
     [CONFIG_DURABILITY_AUTO] = "auto",
     [CONFIG_DURABILITY_DSYNC] = "dsync",

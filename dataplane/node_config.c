@@ -1,5 +1,6 @@
 #include "dataplane/node_config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/allocate.h"
@@ -11,8 +12,14 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
     int32_t *const listener_topics =
         allocate_zeroed(config->listener_count, sizeof listener_topics[0]);
     for (size_t i = 0; i < config->topic_count; i++) { topics[i] = config->topics[i].name; }
+    char **const listener_names = allocate_zeroed(config->listener_count, sizeof listener_names[0]);
     for (size_t i = 0; i < config->listener_count; i++) {
-        listener_topics[i] = config->listeners[i].topic;
+        const struct config_listener *const listener = &config->listeners[i];
+        char name[32];
+        snprintf(name, sizeof name, "%s:%u", config_protocol_name(listener->protocol),
+                 listener->port);
+        listener_topics[i] = listener->topic;
+        listener_names[i] = allocate_text(name);
     }
 
     const struct rules_world world = {
@@ -20,9 +27,12 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
         .topic_count = config->topic_count,
         .listener_topics = listener_topics,
         .listener_count = config->listener_count,
+        .listener_names = (const char *const *)listener_names,
     };
     struct rule_set *const rules =
         rules_load(config->rules_path, config->rules_place, &world, diagnostics);
+    for (size_t i = 0; i < config->listener_count; i++) { free(listener_names[i]); }
+    free(listener_names);
     free(listener_topics);
     free(topics);
     return rules;

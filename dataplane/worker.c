@@ -462,7 +462,8 @@ static void worker_rules(struct worker *worker)
     const size_t first = worker->judged_count;
     if (first == worker->record_count) { return; }
     rules_judge(worker->rules, worker->scratch, worker->records + first,
-                worker->record_count - first, worker->verdicts + first);
+                worker->record_count - first, worker->burst.received.mono_ns,
+                worker->verdicts + first);
     worker->judged_count = worker->record_count;
 }
 
@@ -537,6 +538,12 @@ static void note_fate(struct worker *worker, const struct origin *origin, uint8_
     }
 }
 
+static const enum stats_counter drop_counters[] = {
+    [VERDICT_DROP] = STATS_records_dropped_by_rule,
+    [VERDICT_SAMPLED_OUT] = STATS_records_sampled_out,
+    [VERDICT_LIMITED] = STATS_records_rate_limited,
+};
+
 static enum stats_counter refusal_counter(uint8_t fate)
 {
     switch (fate) {
@@ -552,7 +559,7 @@ static bool append_native(struct worker *worker, size_t index)
     const struct origin *const origin = &worker->origins[index];
     const struct verdict *const verdict = &worker->verdicts[index];
     uint8_t fate = origin->refused;
-    if (fate == NATIVE_STORED && verdict->drop) { fate = NATIVE_DROPPED; }
+    if (fate == NATIVE_STORED && verdict->fate != VERDICT_STORE) { fate = NATIVE_DROPPED; }
     struct lane_place place = nowhere;
     if (fate == NATIVE_STORED) { place = open_commit_place(&worker->commit, verdict->topics[0]); }
     if (!fate_has_room(worker, origin->lane, fate, place)) {
@@ -580,8 +587,7 @@ static bool append_native(struct worker *worker, size_t index)
         return true;
     }
     worker->stats->records_in_flight--;
-    count(worker, fate == NATIVE_DROPPED ? STATS_records_dropped_by_rule : refusal_counter(fate),
-          1);
+    count(worker, fate == NATIVE_DROPPED ? drop_counters[verdict->fate] : refusal_counter(fate), 1);
     return true;
 }
 
@@ -591,8 +597,8 @@ static bool append_record(struct worker *worker, size_t index)
     const struct record *const record = &worker->records[index];
     const struct verdict *const verdict = &worker->verdicts[index];
     if (worker->origins[index].lane != LANE_NONE) { return append_native(worker, index); }
-    if (verdict->drop) {
-        count(worker, STATS_records_dropped_by_rule, 1);
+    if (verdict->fate != VERDICT_STORE) {
+        count(worker, drop_counters[verdict->fate], 1);
         worker->stats->records_in_flight--;
         return true;
     }
@@ -883,6 +889,12 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
     return sessions_create(&sessions, &worker->sessions);
 }
 
+static enum status create_scratch(struct worker *worker, const struct worker_options *options)
+{
+    const struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
+    return rule_scratch_create(options->rules, &scratch, &worker->scratch);
+}
+
 enum status worker_create(const struct worker_options *options, struct worker **out)
 {
     assert(options->port_count > 0 && options->port_count <= CONFIG_PORTS_MAX);
@@ -914,7 +926,7 @@ enum status worker_create(const struct worker_options *options, struct worker **
     if (status == STATUS_OK && options->native != NULL) {
         status = create_sessions(worker, options);
     }
-    if (status == STATUS_OK) { status = rule_scratch_create(options->rules, &worker->scratch); }
+    if (status == STATUS_OK) { status = create_scratch(worker, options); }
     if (status != STATUS_OK) {
         worker_destroy(worker);
         return status;

@@ -30,7 +30,8 @@ struct record {
     int64_t timestamp_ms;                /* CreateTime: since 1970 */
     const struct record_header *headers; /* header_count of them; NULL when there are none */
     uint16_t header_count;
-    uint16_t listener; /* index in the configuration */
+    uint16_t listener;  /* index in the configuration */
+    uint8_t source[16]; /* the sender's address, IPv4 mapped (::ffff:a.b.c.d); zeros: not known */
     int32_t topic; /* that its producer named, or RECORD_NO_TOPIC: stands in for the listener's */
 };
 

@@ -13,8 +13,11 @@ struct rule_scratch {
     uint64_t matched[]; /* a bit a condition; all zero between records */
 };
 
-enum status rule_scratch_create(const struct rule_set *rules, struct rule_scratch **out)
+enum status rule_scratch_create(const struct rule_set *rules,
+                                const struct rule_scratch_options *options,
+                                struct rule_scratch **out)
 {
+    (void)options;
     *out = NULL;
     const size_t words = rule_set_matched_words(rules);
     struct rule_scratch *const scratch = calloc(1, sizeof *scratch + words * sizeof(uint64_t));
@@ -105,8 +108,9 @@ static int32_t take_first_match(struct rule_scratch *scratch)
 }
 
 void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
-                 const struct record *records, size_t count, struct verdict *verdicts)
+                 struct record *records, size_t count, uint64_t now_ns, struct verdict *verdicts)
 {
+    (void)now_ns;
     assert(scratch->matched_words == rule_set_matched_words(rules));
     for (size_t i = 0; i < count; i++) {
         assert(records[i].listener < rules->listener_count);
@@ -115,7 +119,7 @@ void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
         verdicts[i] =
             rule == RULES_NONE ? rules->fallbacks[records[i].listener] : rules->verdicts[rule];
         if (rule == RULES_NONE && records[i].topic != RECORD_NO_TOPIC) {
-            verdicts[i].drop = false;
+            verdicts[i].fate = VERDICT_STORE;
             verdicts[i].topic_count = 1;
             verdicts[i].topics[0] = (uint16_t)records[i].topic;
         }

@@ -23,22 +23,83 @@ enum {
 };
 
 struct rule_set;     /* opaque, immutable */
-struct rule_scratch; /* opaque, one a worker */
+struct rule_scratch; /* opaque, one a worker and rule set */
+struct rule_meters;  /* opaque, one a worker: what rate limits remember; outlives rule sets */
+
+enum verdict_fate {
+    VERDICT_STORE,
+    VERDICT_DROP,        /* by a rule, or by `default: drop` */
+    VERDICT_SAMPLED_OUT, /* `keep: 1/N`, and it is not that one */
+    VERDICT_LIMITED,     /* over a rule's rate limit */
+};
 
 struct verdict {
-    bool drop;
-    uint8_t topic_count;                     /* 0 only with drop */
+    uint8_t fate;                            /* enum verdict_fate */
+    uint8_t topic_count;                     /* 0 only where it is not stored */
     uint16_t topics[RULES_ROUTE_TOPICS_MAX]; /* indexes into the configuration's topics */
     int32_t rule; /* index of the rule that decided, RULES_NONE: the listener's topic or default */
 };
 
-MUST_CHECK enum status rule_scratch_create(const struct rule_set *rules, struct rule_scratch **out);
+/* What a worker counts of one rule. Written by that worker alone; others read it torn at worst by
+ * an addition. 64 bytes: a rule has a line of its own. */
+struct rule_counts {
+    uint64_t matches;      /* records for which its condition held when it was asked */
+    uint64_t match_bytes;  /* key and value bytes of these */
+    uint64_t dropped;      /* by `drop` */
+    uint64_t sampled_out;  /* by `keep` */
+    uint64_t limited;      /* by `limit` */
+    uint64_t redacted;     /* records in which it overwrote something */
+    uint64_t headers_full; /* records that had no room for its header */
+    uint64_t reserved;
+};
+
+/* Counts of a worker that belong to no rule. */
+struct rule_totals {
+    uint64_t judged;
+    uint64_t storms; /* records over rules_limits.matches_max: the fallback decided */
+};
+
+struct rule_scratch_options {
+    size_t records_max;         /* of one call of rules_judge */
+    struct rule_counts *counts; /* by rule; NULL: memory of its own */
+    struct rule_meters *meters; /* NULL: memory of its own */
+    uint32_t worker;            /* limits are split: this one of */
+    uint32_t worker_count;      /* so many; at least 1 */
+    /* Sampled examples: called on the scratch's thread for records that a rule's condition held
+     * for, once in a while (rules_source.example_count > 0); NULL: never. Must not block. */
+    void (*on_example)(void *context, size_t rule, const struct record *record);
+    void *context;
+};
+
+/* Cold: allocates all that judging will ever need. */
+MUST_CHECK enum status rule_scratch_create(const struct rule_set *rules,
+                                           const struct rule_scratch_options *options,
+                                           struct rule_scratch **out);
 void rule_scratch_destroy(struct rule_scratch *scratch);
 
-/* Judges `count` records; verdicts[i] is for records[i]. First match in file order wins. Without a
- * match: the topic that the record names, else its listener's, else the file's default. */
-void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
-                 const struct record *records, size_t count, struct verdict *verdicts);
+/* Cold. Buckets are found again by rule name and parameters: a limit that both sets have goes on
+ * where it was. Not while a scratch that uses them judges: rule_meters_prepare adds what a new set
+ * needs, rule_meters_trim forgets what only older sets needed. */
+MUST_CHECK enum status rule_meters_create(struct rule_meters **out);
+MUST_CHECK enum status rule_meters_prepare(struct rule_meters *meters, const struct rule_set *rules,
+                                           uint32_t worker, uint32_t worker_count);
+void rule_meters_trim(struct rule_meters *meters, const struct rule_set *rules);
+void rule_meters_destroy(struct rule_meters *meters);
+
+/* Judges `count` records; verdicts[i] is for records[i]. Rules are asked in file order; conditions
+ * see the record as it came, whatever actions did to it meanwhile. Without a decision: the topic
+ * that the record names, else its listener's, else the file's default. Actions change records[i]:
+ * its key and headers are replaced (header arrays hold until the next call), and redaction writes
+ * into the bytes that it points to, which must be writable and its own. `now_ns`: monotonic, for
+ * rate limits. */
+void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch, struct record *records,
+                 size_t count, uint64_t now_ns, struct verdict *verdicts);
+
+struct rule_totals rule_scratch_totals(const struct rule_scratch *scratch);
+
+/* Which rules' conditions held for the record that was judged last, in the order asked; fills up
+ * to `capacity` indexes and answers how many there were. For tools: costs nothing unless called. */
+size_t rule_scratch_matched(const struct rule_scratch *scratch, int32_t *out, size_t capacity);
 
 /* The set's identity: the first 8 bytes of the SHA-256 of its source, little-endian; kept in every
  * commit. 0: no rules file. */
@@ -46,6 +107,7 @@ uint64_t rule_set_epoch(const struct rule_set *rules);
 size_t rule_set_rule_count(const struct rule_set *rules);
 /* "health-checks"; lives as long as the set. */
 const char *rule_set_rule_name(const struct rule_set *rules, size_t index);
+bool rule_set_rule_is_shadow(const struct rule_set *rules, size_t index);
 
 void rule_set_destroy(struct rule_set *rules);
 

@@ -170,7 +170,7 @@ static void read_action(const struct rules_reading *reading, const struct yaml_n
     static const struct rule_keys keys = {"action", {"route"}, {"keep", "add", "redact"}};
     *out = (struct verdict){.rule = RULES_NONE};
     if (node->kind == YAML_SCALAR && strcmp(node->text, "drop") == 0) {
-        out->drop = true;
+        out->fate = VERDICT_DROP;
         return;
     }
     if (node->kind != YAML_MAP || node->child_count == 0) {

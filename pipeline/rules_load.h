@@ -19,6 +19,8 @@ struct rules_world {
     size_t topic_count;
     const int32_t *listener_topics; /* by listener: topic index, or -1 */
     size_t listener_count;
+    const char *const *listener_names; /* by listener: "syslog:514"; NULL: no rule may ask */
+    const char *cache_path;            /* directory of compiled databases; NULL: none is kept */
 };
 
 /* `path` NULL: no rules file; then every listener needs a topic. `named_at`: where the

@@ -141,7 +141,11 @@ BEGIN_C_DECLS
     X(batches_plain_no_gain, NOTE, "meant to be compressed, and stored plain: none smaller")       \
     X(compression_in_bytes, NOTE, "bytes of records that were compressed")                         \
     X(compression_out_bytes, NOTE, "bytes that they became")                                       \
-    X(compression_cycles, NOTE, "TSC cycles of compressing, in vain too")
+    X(compression_cycles, NOTE, "TSC cycles of compressing, in vain too")                          \
+    X(records_sampled_out, DROPPED, "records that a keep rule did not keep")                       \
+    X(records_rate_limited, DROPPED, "records over a rule's rate limit")                           \
+    X(rules_storms, NOTE, "records with so many matches that no rule decided")                     \
+    X(rules_swaps, NOTE, "times that another rule set was taken")
 
 enum stats_group {
     STATS_GROUP_FRAMES,

@@ -81,7 +81,7 @@ struct rule_set *native_rig_rules(void)
                                "  - { name: pay, when: 'svc=pay', do: { route: payments } }\n";
     static const char *const topics[] = {"events", "payments"};
     static const int32_t listener_topics[] = {0, 0};
-    const struct rules_world world = {topics, 2, listener_topics, 2};
+    const struct rules_world world = {topics, 2, listener_topics, 2, NULL, NULL};
     struct diagnostics *const diagnostics = diagnostics_create();
     struct rule_set *const rules =
         rules_load_text(text, sizeof text - 1, "rules.yaml", &world, diagnostics);

@@ -70,7 +70,7 @@ class WorkerTest : public testing::Test {
             "default: { route: events }\n";
         static const char *const topics[] = {"events", "payments"};
         static const int32_t listener_topics[] = {-1, -1};
-        const struct rules_world world = {topics, 2, listener_topics, 2};
+        const struct rules_world world = {topics, 2, listener_topics, 2, nullptr, nullptr};
         struct diagnostics *diagnostics = diagnostics_create();
         rules_.reset(rules_load_text(text, sizeof text - 1, "rules.yaml", &world, diagnostics));
         diagnostics_print(diagnostics, stderr);

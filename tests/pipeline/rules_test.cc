@@ -24,7 +24,7 @@ struct verdict Judge(const Loaded &loaded, const Record &record)
 {
     EXPECT_NE(loaded.rules, nullptr) << testing::PrintToString(loaded.errors);
     struct rule_scratch *scratch = nullptr;
-    EXPECT_EQ(rule_scratch_create(loaded.rules.get(), &scratch), STATUS_OK);
+    EXPECT_EQ(rule_scratch_create(loaded.rules.get(), &kScratchOptions, &scratch), STATUS_OK);
     const RuleScratch owner(scratch);
     std::vector<struct record_header> headers;
     for (const auto &[name, value] : record.headers) {
@@ -39,7 +39,7 @@ struct verdict Judge(const Loaded &loaded, const Record &record)
     in.header_count = static_cast<uint16_t>(headers.size());
     in.listener = record.listener;
     struct verdict verdict = {};
-    rules_judge(loaded.rules.get(), scratch, &in, 1, &verdict);
+    rules_judge(loaded.rules.get(), scratch, &in, 1, 0, &verdict);
     return verdict;
 }
 
@@ -66,7 +66,7 @@ TEST(Rules, DropWhatTheySayToDrop)
 {
     const struct verdict verdict = Judge(Load(example), {"10.0.0.1 GET /healthz 200"});
 
-    EXPECT_TRUE(verdict.drop);
+    EXPECT_EQ(verdict.fate, VERDICT_DROP);
     EXPECT_EQ(verdict.topic_count, 0);
     EXPECT_EQ(verdict.rule, 0);
 }
@@ -75,7 +75,7 @@ TEST(Rules, RouteToSeveralTopicsInTheOrderWritten)
 {
     const struct verdict verdict = Judge(Load(example), {"svc=payments amount=3"});
 
-    EXPECT_FALSE(verdict.drop);
+    EXPECT_EQ(verdict.fate, VERDICT_STORE);
     EXPECT_EQ(TopicsOf(verdict), (Topics{PAYMENTS, AUDIT}));
     EXPECT_EQ(verdict.rule, 1);
 }
@@ -106,7 +106,7 @@ TEST(Rules, TheDefaultMayBeDrop)
 {
     const struct verdict verdict = Judge(Load("default: drop\n"), {"x", WITHOUT_TOPIC});
 
-    EXPECT_TRUE(verdict.drop);
+    EXPECT_EQ(verdict.fate, VERDICT_DROP);
     EXPECT_EQ(verdict.rule, RULES_NONE);
 }
 
@@ -114,7 +114,7 @@ TEST(Rules, JudgeEachRecordOfABurstByItself)
 {
     const Loaded loaded = Load(example);
     struct rule_scratch *scratch = nullptr;
-    ASSERT_EQ(rule_scratch_create(loaded.rules.get(), &scratch), STATUS_OK);
+    ASSERT_EQ(rule_scratch_create(loaded.rules.get(), &kScratchOptions, &scratch), STATUS_OK);
     const RuleScratch owner(scratch);
     struct record records[3] = {};
     for (struct record &record : records) { record.topic = RECORD_NO_TOPIC; }
@@ -123,7 +123,7 @@ TEST(Rules, JudgeEachRecordOfABurstByItself)
     records[2].value = bytes_of_text("svc=payments");
     struct verdict verdicts[3] = {};
 
-    rules_judge(loaded.rules.get(), scratch, records, 3, verdicts);
+    rules_judge(loaded.rules.get(), scratch, records, 3, 0, verdicts);
 
     EXPECT_EQ(verdicts[0].rule, 0);
     EXPECT_EQ(verdicts[1].rule, RULES_NONE);

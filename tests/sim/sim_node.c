@@ -130,7 +130,7 @@ struct rule_set *sim_node_rules(const struct sim_node_settings *settings, const 
         listener_topics[i] = settings->listeners[i].topic;
     }
     const struct rules_world world = {settings->topics, settings->topic_count, listener_topics,
-                                      settings->listener_count};
+                                      settings->listener_count, NULL, NULL};
     struct diagnostics *const diagnostics = diagnostics_create();
     struct rule_set *const rules =
         text == NULL ? rules_load(NULL, (struct file_place){0}, &world, diagnostics)
