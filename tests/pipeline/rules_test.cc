@@ -99,7 +99,7 @@ TEST(Rules, WithoutAMatchTheListenersTopicCountsBeforeTheDefault)
 
 TEST(Rules, ARuleCountsBeforeTheListenersTopic)
 {
-    EXPECT_TRUE(Judge(Load(example), {"GET /healthz", WITH_TOPIC_AUDIT}).drop);
+    EXPECT_TRUE(Judge(Load(example), {"GET /healthz", WITH_TOPIC_AUDIT}).fate == VERDICT_DROP);
 }
 
 TEST(Rules, TheDefaultMayBeDrop)
@@ -157,15 +157,15 @@ TEST(RuleField, ASyslogHeaderIsScannedByItsName)
 {
     const Loaded loaded = LookingIn("syslog.hostname", "^edge-");
 
-    EXPECT_TRUE(Judge(loaded, {"m", 0, {{"syslog.app", "x"}, {"syslog.hostname", "edge-1"}}}).drop);
-    EXPECT_FALSE(Judge(loaded, {"m", 0, {{"syslog.app", "edge-1"}}}).drop);
-    EXPECT_FALSE(Judge(loaded, {"edge-1", 0, {{"syslog.hostname", "core-1"}}}).drop);
+    EXPECT_TRUE(Judge(loaded, {"m", 0, {{"syslog.app", "x"}, {"syslog.hostname", "edge-1"}}}).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(loaded, {"m", 0, {{"syslog.app", "edge-1"}}}).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(loaded, {"edge-1", 0, {{"syslog.hostname", "core-1"}}}).fate == VERDICT_DROP);
 }
 
 TEST(RuleField, AFieldThatTheRecordHasNotMatchesNothing)
 {
-    EXPECT_FALSE(Judge(LookingIn("syslog.msgid", ".*"), {"m"}).drop);
-    EXPECT_FALSE(Judge(LookingIn("key", ".*"), {"m"}).drop);
+    EXPECT_FALSE(Judge(LookingIn("syslog.msgid", ".*"), {"m"}).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(LookingIn("key", ".*"), {"m"}).fate == VERDICT_DROP);
 }
 
 TEST(RuleField, AnEmptyKeyIsThereAndEmpty)
@@ -173,7 +173,7 @@ TEST(RuleField, AnEmptyKeyIsThereAndEmpty)
     Record record = {"value"};
     record.key = "";
 
-    EXPECT_TRUE(Judge(LookingIn("key", "^$"), record).drop);
+    EXPECT_TRUE(Judge(LookingIn("key", "^$"), record).fate == VERDICT_DROP);
 }
 
 TEST(RuleField, TheKeyIsScanned)
@@ -181,8 +181,8 @@ TEST(RuleField, TheKeyIsScanned)
     Record record = {"value"};
     record.key = "dbg-7";
 
-    EXPECT_TRUE(Judge(LookingIn("key", "^dbg-"), record).drop);
-    EXPECT_FALSE(Judge(LookingIn("value", "^dbg-"), record).drop);
+    EXPECT_TRUE(Judge(LookingIn("key", "^dbg-"), record).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(LookingIn("value", "^dbg-"), record).fate == VERDICT_DROP);
 }
 
 TEST(RuleField, RulesOnDifferentFieldsKeepTheFilesOrder)
@@ -202,7 +202,7 @@ TEST(RuleField, RulesOnDifferentFieldsKeepTheFilesOrder)
 
 bool Matches(const std::string &pattern, const std::string &value)
 {
-    return Judge(LookingIn("value", pattern), {value}).drop;
+    return Judge(LookingIn("value", pattern), {value}).fate == VERDICT_DROP;
 }
 
 TEST(RulePattern, DollarIsTheVeryEnd)
@@ -250,8 +250,8 @@ TEST(RulePattern, TakesANullValueForAnEmptyOne)
     Record tombstone = {""};
     tombstone.value_is_null = true;
 
-    EXPECT_TRUE(Judge(LookingIn("value", "^$"), tombstone).drop);
-    EXPECT_FALSE(Judge(LookingIn("value", "."), tombstone).drop);
+    EXPECT_TRUE(Judge(LookingIn("value", "^$"), tombstone).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(LookingIn("value", "."), tombstone).fate == VERDICT_DROP);
 }
 
 TEST(RulePattern, OnlyTheEmptyRecordIsEmpty)
@@ -366,7 +366,7 @@ TEST(RulePattern, AnswersAsGrepDoes)
         const Loaded loaded = LookingIn("value", pattern);
         std::set<size_t> ours;
         for (size_t line = 0; line < lines.size(); line++) {
-            if (Judge(loaded, {lines[line]}).drop) { ours.insert(line); }
+            if (Judge(loaded, {lines[line]}).fate == VERDICT_DROP) { ours.insert(line); }
         }
         EXPECT_EQ(ours, grep.Matching(pattern)) << pattern;
         matches += ours.size();
