@@ -47,7 +47,7 @@ size_t limit_scan_records(const struct limit_scan *scan, struct limit_record *re
                         (unsigned)records[i].value.len_bytes, 0, scan->scratch, on_match, &first);
             if (error != HS_SUCCESS) { abort(); }
         }
-        if (first != UINT32_MAX && rules->verdicts[first].drop) { continue; }
+        if (first != UINT32_MAX && rules->verdicts[first].fate != VERDICT_STORE) { continue; }
         records[kept++] = records[i];
     }
     return kept;
