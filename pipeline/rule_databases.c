@@ -289,8 +289,10 @@ static void keep_dearest(struct cost dearest[DEAREST], size_t *count, struct cos
 /* Each pattern alone, as far as a few seconds reach. */
 static size_t find_dearest(const struct rule_plan *plan, bool by_size, struct cost out[DEAREST])
 {
+    const uint32_t most_seconds = plan->source->limits.compile_seconds_max;
+    const bool is_short = most_seconds > 0 && most_seconds < RANKING_SECONDS;
     const struct rule_jail_limits limits = {
-        .cpu_seconds = RANKING_SECONDS,
+        .cpu_seconds = is_short ? most_seconds : RANKING_SECONDS,
         .memory_bytes = jail_limits(plan).memory_bytes,
     };
     uint8_t *bytes = NULL;
