@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "pipeline/rules.h"
@@ -20,7 +21,7 @@ enum { RULE_MATCHED_WORD_BITS = 64 };
 
 /* A part of the record that some condition looks in. */
 struct rule_scan {
-    int field; /* enum rule_field */
+    int field; /* enum rule_field_kind */
     struct bytes header_name;
     struct hs_database *database; /* its pattern ids are condition numbers */
 };
@@ -34,6 +35,7 @@ struct rule_set {
     struct verdict *fallbacks; /* by listener: what holds when no rule matched */
     size_t listener_count;
     uint64_t epoch;
+    struct arena names_of_fields;
 };
 
 static inline size_t rule_set_matched_words(const struct rule_set *rules)

@@ -107,8 +107,8 @@ static int32_t take_first_match(struct rule_scratch *scratch)
     return first;
 }
 
-void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
-                 struct record *records, size_t count, uint64_t now_ns, struct verdict *verdicts)
+void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch, struct record *records,
+                 size_t count, uint64_t now_ns, struct verdict *verdicts)
 {
     (void)now_ns;
     assert(scratch->matched_words == rule_set_matched_words(rules));
@@ -145,6 +145,7 @@ void rule_set_destroy(struct rule_set *rules)
         (void)hs_free_database(rules->scans[i].database); /* NULL is fine */
     }
     for (size_t i = 0; i < rules->rule_count; i++) { free(rules->names[i]); }
+    arena_deinit(&rules->names_of_fields);
     free(rules->scans);
     free(rules->verdicts);
     free(rules->names);

@@ -14,92 +14,6 @@
  * any bytes. */
 enum { PATTERN_FLAGS = HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY };
 
-const char *rule_field_name(int field)
-{
-    assert(field >= 0 && field < RULE_FIELD_COUNT);
-    switch (field) {
-    case RULE_FIELD_VALUE: return "value";
-    case RULE_FIELD_KEY: return "key";
-    default: return syslog_field_name((enum syslog_field)(field - RULE_FIELD_SYSLOG));
-    }
-}
-
-static int on_probe_match(unsigned id, unsigned long long from, unsigned long long to,
-                          unsigned flags, void *context)
-{
-    (void)id, (void)from, (void)to, (void)flags;
-    *(bool *)context = true;
-    return 0;
-}
-
-/* Whether the pattern alone finds something in each of a few records that have nothing in common. A
- * refusal by Hyperscan is for rules_compile to say. */
-static bool matches_all_probes(const char *translated)
-{
-    static const char newline[1] = "\n";
-    static const char letter[1] = "a";
-    char every_byte[256];
-    for (size_t i = 0; i < sizeof every_byte; i++) { every_byte[i] = (char)i; }
-    const struct bytes probes[] = {bytes_of(every_byte, sizeof every_byte), bytes_of(newline, 1),
-                                   bytes_of(letter, 1)};
-
-    hs_database_t *database = NULL;
-    hs_scratch_t *scratch = NULL;
-    hs_compile_error_t *refusal = NULL;
-    bool all = hs_compile(translated, PATTERN_FLAGS, HS_MODE_BLOCK, NULL, &database, &refusal) ==
-                   HS_SUCCESS &&
-               hs_alloc_scratch(database, &scratch) == HS_SUCCESS;
-    for (size_t i = 0; i < ARRAY_COUNT(probes) && all; i++) {
-        bool matched = false;
-        const hs_error_t error =
-            hs_scan(database, (const char *)probes[i].at, (unsigned)probes[i].len_bytes, 0, scratch,
-                    on_probe_match, &matched);
-        all = error == HS_SUCCESS && matched;
-    }
-    hs_free_compile_error(refusal);
-    (void)hs_free_scratch(scratch); /* both refuse only one in use; NULL is fine */
-    (void)hs_free_database(database);
-    return all;
-}
-
-/* 'x*' also matches no x at all, wherever it looks: hardly what was meant. */
-static void warn_of_idle_pattern(const char *pattern, struct file_place place,
-                                 struct diagnostics *diagnostics)
-{
-    if (strcmp(pattern, ".*") == 0) { return; } /* how to say "every record" */
-    char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
-    if (pattern_translate(pattern, translated) == PATTERN_OK && matches_all_probes(translated)) {
-        diagnostics_warning(diagnostics, place,
-                            "the pattern matches every record, as it also matches nothing at all; "
-                            "say '.*' if that is meant");
-    }
-    free(translated);
-}
-
-void rules_check_pattern(const char *pattern, struct file_place place,
-                         struct diagnostics *diagnostics)
-{
-    char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
-    const enum pattern_result result = pattern_translate(pattern, translated);
-    free(translated);
-    if (result != PATTERN_OK) {
-        diagnostics_error(diagnostics, place, "bad pattern: %s", pattern_result_text(result));
-        return;
-    }
-
-    /* The pattern as written, not its translation: the positions in the message are the writer's.
-     */
-    hs_expr_info_t *info = NULL;
-    hs_compile_error_t *refusal = NULL;
-    if (hs_expression_info(pattern, PATTERN_FLAGS, &info, &refusal) != HS_SUCCESS) {
-        diagnostics_error(diagnostics, place, "bad pattern: %s", refusal->message);
-    } else if (info->min_width == 0) {
-        warn_of_idle_pattern(pattern, place, diagnostics);
-    }
-    hs_free_compile_error(refusal);
-    free(info);
-}
-
 /* --------------------------------------------------------------------- one field's database */
 
 /* What hs_compile_multi takes: three arrays side by side. */
@@ -110,7 +24,13 @@ struct pattern_table {
     size_t count;
 };
 
-static struct pattern_table patterns_of_field(const struct rules_source *source, int field)
+static bool is_same_field(const struct rule_field *left, const struct rule_field *right)
+{
+    return left->kind == right->kind && bytes_equal(left->name, right->name);
+}
+
+static struct pattern_table patterns_of_field(const struct rules_source *source,
+                                              const struct rule_field *field)
 {
     struct pattern_table table = {
         .patterns = allocate_zeroed(source->rule_count, sizeof(char *)),
@@ -118,12 +38,12 @@ static struct pattern_table patterns_of_field(const struct rules_source *source,
         .conditions = allocate_zeroed(source->rule_count, sizeof(unsigned)),
     };
     for (size_t i = 0; i < source->rule_count; i++) {
-        const struct rule_source *const rule = &source->rules[i];
-        if (rule->field != field) { continue; }
+        const struct rule_condition *const when = &source->rules[i].when;
+        if (!is_same_field(&when->field, field)) { continue; }
         char *const translated =
-            allocate_zeroed(1, pattern_translated_bytes(strlen(rule->pattern)));
-        const enum pattern_result result = pattern_translate(rule->pattern, translated);
-        assert(result == PATTERN_OK); /* rules_check_pattern said so */
+            allocate_zeroed(1, pattern_translated_bytes(strlen(when->pattern)));
+        const enum pattern_result result = pattern_translate(when->pattern, translated);
+        assert(result == PATTERN_OK); /* pattern_check said so */
         table.patterns[table.count] = translated;
         table.flags[table.count] = PATTERN_FLAGS;
         table.conditions[table.count] = (unsigned)i;
@@ -154,7 +74,7 @@ static hs_database_t *compile_patterns(const struct pattern_table *table,
     const bool known_pattern = refusal->expression >= 0;
     if (known_pattern) {
         const unsigned condition = table->conditions[refusal->expression];
-        file = source->rules[condition].pattern_place;
+        file = source->rules[condition].when.place;
     }
     diagnostics_error(diagnostics, file, "%s: %s",
                       known_pattern ? "bad pattern" : "the patterns do not compile together",
@@ -163,28 +83,52 @@ static hs_database_t *compile_patterns(const struct pattern_table *table,
     return NULL;
 }
 
-/* Adds a scan when some rule looks in this field; false: refused. */
-static bool add_scan(struct rule_set *rules, int field, const struct rules_source *source,
-                     struct file_place file, struct diagnostics *diagnostics)
+/* False: refused. */
+static bool add_scan(struct rule_set *rules, const struct rule_field *field,
+                     const struct rules_source *source, struct file_place file,
+                     struct diagnostics *diagnostics)
 {
-    struct pattern_table table = patterns_of_field(source, field);
-    bool compiled = true;
-    if (table.count > 0) {
-        struct rule_scan *const scan = &rules->scans[rules->scan_count++];
-        scan->field = field;
-        scan->header_name = bytes_of_text(rule_field_name(field));
-        scan->database = compile_patterns(&table, source, file, diagnostics);
-        compiled = scan->database != NULL;
+    for (size_t i = 0; i < rules->scan_count; i++) {
+        const struct rule_field known = {(enum rule_field_kind)rules->scans[i].field,
+                                         rules->scans[i].header_name};
+        if (is_same_field(&known, field)) { return true; }
     }
+    struct pattern_table table = patterns_of_field(source, field);
+    struct rule_scan *const scan = &rules->scans[rules->scan_count++];
+    scan->field = (int)field->kind;
+    scan->header_name = bytes_null();
+    if (field->kind == RULE_FIELD_HEADER) {
+        const uint8_t *const name = arena_take(&rules->names_of_fields, field->name.len_bytes, 1);
+        memcpy((uint8_t *)(uintptr_t)name, field->name.at, field->name.len_bytes);
+        scan->header_name = bytes_of(name, field->name.len_bytes);
+    }
+    scan->database = compile_patterns(&table, source, file, diagnostics);
     pattern_table_free(&table);
-    return compiled;
+    return scan->database != NULL;
+}
+
+/* What this engine does not do yet. */
+static bool is_simple(const struct rule_source *rule, struct diagnostics *diagnostics)
+{
+    const struct rule_condition *const when = &rule->when;
+    const struct rule_action *const action = &rule->action;
+    if (when->kind == RULE_CONDITION_TEST && when->test == RULE_TEST_MATCH &&
+        when->field.kind <= RULE_FIELD_HEADER && !rule->goes_on && !rule->shadow &&
+        (action->drop || action->topic_count > 0)) {
+        return true;
+    }
+    diagnostics_error(diagnostics, rule->place, "the engine does not know this yet");
+    return false;
 }
 
 struct rule_set *rules_compile(const struct rules_source *source, struct file_place file,
                                struct diagnostics *diagnostics)
 {
+    for (size_t i = 0; i < source->rule_count; i++) {
+        if (!is_simple(&source->rules[i], diagnostics)) { return NULL; }
+    }
     struct rule_set *const rules = allocate_zeroed(1, sizeof *rules);
-    rules->scans = allocate_zeroed(RULE_FIELD_COUNT, sizeof *rules->scans);
+    rules->scans = allocate_zeroed(source->rule_count, sizeof *rules->scans);
     rules->verdicts = allocate_zeroed(source->rule_count, sizeof *rules->verdicts);
     rules->names = allocate_zeroed(source->rule_count, sizeof *rules->names);
     rules->fallbacks = allocate_zeroed(source->listener_count, sizeof *rules->fallbacks);
@@ -192,18 +136,28 @@ struct rule_set *rules_compile(const struct rules_source *source, struct file_pl
     rules->listener_count = source->listener_count;
     rules->epoch = source->epoch;
     for (size_t i = 0; i < source->rule_count; i++) {
-        rules->verdicts[i] = source->rules[i].verdict;
-        rules->verdicts[i].rule = (int32_t)i;
+        const struct rule_action *const action = &source->rules[i].action;
+        struct verdict *const verdict = &rules->verdicts[i];
+        verdict->fate = action->drop ? VERDICT_DROP : VERDICT_STORE;
+        verdict->topic_count = action->topic_count;
+        memcpy(verdict->topics, action->topics, sizeof verdict->topics);
+        verdict->rule = (int32_t)i;
         rules->names[i] = allocate_text(source->rules[i].name);
     }
     for (size_t i = 0; i < source->listener_count; i++) {
-        rules->fallbacks[i] = source->fallbacks[i];
-        rules->fallbacks[i].rule = RULES_NONE;
+        const struct rule_fallback *const fallback = &source->fallbacks[i];
+        struct verdict *const verdict = &rules->fallbacks[i];
+        verdict->fate = fallback->drop ? VERDICT_DROP : VERDICT_STORE;
+        verdict->topic_count = fallback->topic_count;
+        memcpy(verdict->topics, fallback->topics, sizeof verdict->topics);
+        verdict->rule = RULES_NONE;
     }
 
     bool compiled = true;
-    for (int field = 0; field < RULE_FIELD_COUNT; field++) { /* on, after a refusal: say them all */
-        if (!add_scan(rules, field, source, file, diagnostics)) { compiled = false; }
+    for (size_t i = 0; i < source->rule_count; i++) { /* on, after a refusal: say them all */
+        if (!add_scan(rules, &source->rules[i].when.field, source, file, diagnostics)) {
+            compiled = false;
+        }
     }
     if (compiled) { return rules; }
     rule_set_destroy(rules);
