@@ -2,17 +2,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/allocate.h"
 #include "base/invariant.h"
-#include "pipeline/pattern_check.h"
 #include "pipeline/rules_proof.h"
 
-enum {
-    LINT_STEPS_OF_A_PAIR = 20000,
-    LINT_PATTERNS_COMPILED_MAX = 1000, /* to see what patterns find that can match nothing */
-};
+enum { LINT_STEPS_OF_A_PAIR = 20000 };
 
 /* What is known of a rule before it is compared with others. */
 struct lint_rule {
@@ -29,7 +24,6 @@ struct lint {
     struct diagnostics *diagnostics;
     struct rules_proof proof;
     struct lint_rule *rules;
-    size_t compiled_count;
 };
 
 /* A proof of its own for two rules, so that one pair of jungles does not use up all. */
@@ -67,21 +61,15 @@ static bool say_never(struct lint *lint, const struct rule_condition *condition,
 }
 
 /* 'x*' was warned of when it was read; this is about those like '^x*$'. */
-static void say_empty_matches(struct lint *lint, const struct rule_condition *condition)
+static void say_empty_matches(const struct lint *lint, const struct rule_condition *condition)
 {
     for (size_t i = 0; i < condition->child_count; i++) {
         say_empty_matches(lint, &condition->children[i]);
     }
-    const bool is_pattern = condition->kind == RULE_CONDITION_TEST &&
-                            condition->test == RULE_TEST_MATCH &&
-                            bytes_are_null(condition->literal);
-    if (!is_pattern || strcmp(condition->pattern, ".*") == 0) { return; }
-    if (!pattern_matches_empty(condition->pattern)) { return; }
-    if (lint->compiled_count++ >= LINT_PATTERNS_COMPILED_MAX) { return; }
-    if (pattern_matches_everything(condition->pattern)) { return; }
+    if (!condition->finds_empty || !bytes_are_null(condition->literal)) { return; }
     diagnostics_warning(lint->diagnostics, condition->place,
-                        "the pattern also matches a field that is there and empty; say '^$' beside "
-                        "it if that is meant, or use + for *");
+                        "the pattern also matches a field that is there and empty; if that is not "
+                        "meant, write + for *");
 }
 
 static uint64_t byte_pairs(struct bytes text)

@@ -3,6 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "pipeline/rule_network.h"
+#include "pipeline/rule_number.h"
+
 enum { TEXT_BYTES_A_STEP = 64 };
 
 static bool pay(struct rules_proof *proof, uint64_t steps)
@@ -57,13 +60,7 @@ static bool intervals_meet(struct interval left, struct interval right)
 
 static bool network_has(const struct rule_network *outer, const struct rule_network *inner)
 {
-    if (outer->prefix_bits > inner->prefix_bits) { return false; }
-    const size_t whole = outer->prefix_bits / 8;
-    const unsigned rest = outer->prefix_bits % 8;
-    if (memcmp(outer->address, inner->address, whole) != 0) { return false; }
-    if (rest == 0) { return true; }
-    const uint8_t mask = (uint8_t)(0xff00U >> rest);
-    return ((outer->address[whole] ^ inner->address[whole]) & mask) == 0;
+    return outer->prefix_bits <= inner->prefix_bits && rule_network_has(outer, inner->address);
 }
 
 /* -------------------------------------------------------------------------------------- texts */

@@ -3,7 +3,6 @@
 
 #include "base/invariant.h"
 #include "base/units.h"
-#include "pipeline/pattern_check.h"
 #include "pipeline/rules_reading.h"
 
 enum {
@@ -90,21 +89,6 @@ static void read_keep_by(const struct rules_reading *reading, const struct yaml_
 
 /* ------------------------------------------------------------------------------------- redact */
 
-static void read_redact_pattern(const struct rules_reading *reading, const struct yaml_node *node,
-                                struct rule_action *out)
-{
-    const char *const text = rules_read_scalar(reading, node, "a pattern");
-    if (text == NULL) { return; }
-    out->redact_pattern = text;
-    out->redact_place = node->place;
-    if (pattern_check_redaction(text, node->place, reading->diagnostics) != PATTERN_MATCHES_EMPTY) {
-        return;
-    }
-    rules_refuse(reading, node->place,
-                 "a pattern that can match nothing at all does not say what to redact; write x+ "
-                 "for x*");
-}
-
 static void read_redact_field(struct rules_reading *reading, const struct yaml_node *node,
                               struct rule_action *out)
 {
@@ -156,7 +140,8 @@ static void read_redact(struct rules_reading *reading, const struct yaml_node *n
     if (field != NULL) { read_redact_field(reading, field, out); }
     if (with != NULL) { read_redact_with(reading, with, out); }
     if (match != NULL) {
-        read_redact_pattern(reading, match, out);
+        out->redact_pattern = rules_read_pattern(reading, match, true, NULL);
+        out->redact_place = match->place;
     } else {
         rules_refuse(reading, node->place, "a redaction without 'match': what is overwritten");
     }

@@ -3,13 +3,7 @@
 
 #include "base/invariant.h"
 #include "pipeline/pattern.h"
-#include "pipeline/pattern_check.h"
 #include "pipeline/rules_reading.h"
-
-enum {
-    MAP_TESTS_MAX = 11,       /* that one map of tests can hold */
-    IDLE_WARNINGS_MAX = 1000, /* each cost a compilation */
-};
 
 /* Room for one more test; false, and said once, when there are too many. Then nothing further is
  * read: a file that large was made by a program that went wrong. */
@@ -31,14 +25,6 @@ static bool list_fits(struct rules_reading *reading, const struct yaml_node *lis
     if (list->child_count <= RULES_CONDITIONS_MAX - reading->condition_count) { return true; }
     reading->condition_count = RULES_CONDITIONS_MAX;
     return take_test(reading, list->place); /* which says it */
-}
-
-static const struct rule_condition *keep_conditions(struct rules_reading *reading,
-                                                    const struct rule_condition *from, size_t count)
-{
-    struct rule_condition *const kept = arena_take(reading->arena, count, sizeof *kept);
-    memcpy(kept, from, count * sizeof *kept);
-    return kept;
 }
 
 /* ------------------------------------------------------------------------------------- tests */
@@ -64,29 +50,9 @@ static void read_match(struct rules_reading *reading, const struct yaml_node *no
                        const struct rule_field *field, struct rule_condition *out)
 {
     *out = test_of(RULE_TEST_MATCH, field, node->place);
-    if (node->kind != YAML_SCALAR) {
-        rules_refuse(reading, node->place, "must be a pattern");
-        return;
-    }
-    if (node->text[0] == '\0') {
-        rules_refuse(reading, node->place, "an empty pattern; say '.*' if every record is meant");
-        return;
-    }
     if (!take_test(reading, node->place)) { return; }
-    out->pattern = node->text;
-    read_pattern_text(reading, out);
-    if (strcmp(node->text, ".*") == 0) { return; } /* how to say "every record" */
-    const enum pattern_verdict verdict =
-        pattern_check(node->text, node->place, reading->diagnostics);
-    if (verdict != PATTERN_MATCHES_EMPTY || reading->idle_pattern_count >= IDLE_WARNINGS_MAX) {
-        return;
-    }
-    reading->idle_pattern_count++;
-    if (pattern_matches_everything(node->text)) {
-        diagnostics_warning(reading->diagnostics, node->place,
-                            "the pattern matches every record, as it also matches nothing at all; "
-                            "say '.*' if that is meant");
-    }
+    out->pattern = rules_read_pattern(reading, node, false, &out->finds_empty);
+    if (out->pattern != NULL) { read_pattern_text(reading, out); }
 }
 
 static void refuse_unknown_listener(const struct rules_reading *reading,
@@ -116,7 +82,7 @@ static void read_network(struct rules_reading *reading, const struct yaml_node *
 {
     *out = test_of(RULE_TEST_NETWORK, field, node->place);
     if (!take_test(reading, node->place)) { return; }
-    (void)rules_read_network(reading, node, &out->network); /* said, and the reading goes on */
+    rules_read_network(reading, node, &out->network);
 }
 
 static void read_present(struct rules_reading *reading, const struct yaml_node *node,
@@ -126,11 +92,10 @@ static void read_present(struct rules_reading *reading, const struct yaml_node *
     *out = test_of(RULE_TEST_PRESENT, field, node->place);
     if (!rules_read_bool(reading, node, "present", &present)) { return; }
     if (!take_test(reading, node->place) || present) { return; }
-    const struct rule_condition there = *out;
-    *out = (struct rule_condition){.kind = RULE_CONDITION_NOT,
-                                   .place = node->place,
-                                   .children = keep_conditions(reading, &there, 1),
-                                   .child_count = 1};
+    struct rule_condition *const there = arena_take(reading->arena, 1, sizeof *there);
+    *there = *out;
+    *out = (struct rule_condition){
+        .kind = RULE_CONDITION_NOT, .place = node->place, .children = there, .child_count = 1};
 }
 
 static void read_comparison(struct rules_reading *reading, const struct yaml_node *node,
@@ -140,7 +105,7 @@ static void read_comparison(struct rules_reading *reading, const struct yaml_nod
     *out = test_of(RULE_TEST_NUMBER, field, node->place);
     out->comparison = comparison;
     if (!take_test(reading, node->place)) { return; }
-    (void)rules_read_number(reading, node, name, &out->number);
+    rules_read_number(reading, node, name, &out->number);
 }
 
 static void read_size_comparison(struct rules_reading *reading, const struct yaml_node *node,
@@ -230,7 +195,7 @@ static bool suits_field(const struct rules_reading *reading, const struct yaml_n
     return suits;
 }
 
-/* Every test that the map has; how many. */
+/* Every test that the map has; how many: not more than it has keys beside `field`. */
 static size_t read_tests(struct rules_reading *reading, const struct yaml_node *map,
                          const struct rule_field *field, struct rule_condition *out)
 {
@@ -263,24 +228,23 @@ static size_t read_tests(struct rules_reading *reading, const struct yaml_node *
 static void read_test_map(struct rules_reading *reading, const struct yaml_node *map,
                           struct rule_condition *out)
 {
-    struct rule_condition tests[MAP_TESTS_MAX];
     struct rule_field field = {.kind = RULE_FIELD_VALUE};
     const struct yaml_node *const field_node = yaml_map_get(map, "field");
     const bool has_field = field_node == NULL || rules_read_field(reading, field_node, &field);
     if (has_field && !suits_field(reading, map, &field)) { return; }
 
-    const size_t count = read_tests(reading, map, &field, tests);
-    if (count == 1) {
-        *out = tests[0];
-    } else if (count > 1) {
-        *out = (struct rule_condition){.kind = RULE_CONDITION_ALL,
-                                       .place = map->place,
-                                       .children = keep_conditions(reading, tests, count),
-                                       .child_count = count};
-    } else if (has_field) {
+    const size_t count = map->child_count - (field_node != NULL ? 1 : 0);
+    if (count == 0) {
         rules_refuse(reading, map->place,
                      "a condition that asks nothing; it needs match, equals, present, below, "
                      "above, at_least, at_most, size_above, size_below or in");
+    } else if (count == 1) {
+        (void)read_tests(reading, map, &field, out);
+    } else {
+        struct rule_condition *const tests = arena_take(reading->arena, count, sizeof *tests);
+        *out = (struct rule_condition){
+            .kind = RULE_CONDITION_ALL, .place = map->place, .children = tests};
+        out->child_count = read_tests(reading, map, &field, tests);
     }
 }
 

@@ -3,68 +3,10 @@
 
 #include "base/invariant.h"
 #include "pipeline/decode.h"
+#include "pipeline/json_paths.h"
 #include "pipeline/rules_reading.h"
 
 enum { HEADER_NAME_BYTES_MAX = 255 };
-
-/* ------------------------------------------------------------------------------- JSON paths */
-
-/* What ends a member's name that stands without quotes. */
-static bool ends_plain_name(char byte)
-{
-    return (unsigned char)byte <= ' ' || byte == 0x7f || strchr(".[]\"\\", byte) != NULL;
-}
-
-/* .name or ."any name", where \" and \\ stand for " and \. Moves past it; why not, or NULL. */
-static const char *skip_member(const char **path)
-{
-    const char *at = *path + 1;
-    if (*at != '"') {
-        const char *const name = at;
-        while (*at != '\0' && !ends_plain_name(*at)) { at++; }
-        *path = at;
-        return at == name ? "a name is missing behind a '.'" : NULL;
-    }
-    for (at++; *at != '"'; at++) {
-        if (*at == '\\') {
-            at++;
-            if (*at != '"' && *at != '\\') { return "in quotes, only \\\" and \\\\ are escapes"; }
-        }
-        if (*at == '\0') { return "a '\"' is not closed"; }
-    }
-    *path = at + 1;
-    return NULL;
-}
-
-/* [0], [17] */
-static const char *skip_index(const char **path)
-{
-    const char *const digits = *path + 1;
-    const size_t count = strspn(digits, "0123456789");
-    if (count == 0 || digits[count] != ']') { return "an index is digits in brackets: [0]"; }
-    if (digits[0] == '0' && count > 1) { return "an index has no leading zero"; }
-    if (count > 9) { return "an index has at most 9 digits"; }
-    *path = digits + count + 1;
-    return NULL;
-}
-
-/* Why it is no path, or NULL. */
-static const char *judge_json_path(const char *path)
-{
-    if (strlen(path) > RULES_JSON_PATH_BYTES_MAX) { return "it is longer than 256 bytes"; }
-    if (*path != '.') { return "it begins with a '.'"; }
-    size_t steps = 0;
-    const char *why = NULL;
-    for (; *path != '\0' && why == NULL; steps++) {
-        if (steps == RULES_JSON_DEPTH_MAX) { return "it has more than 16 steps"; }
-        switch (*path) {
-        case '.': why = skip_member(&path); break;
-        case '[': why = skip_index(&path); break;
-        default: why = "a step is .name, .\"any name\" or [0]"; break;
-        }
-    }
-    return why;
-}
 
 static bool remember_json_path(struct rules_reading *reading, const struct yaml_node *node,
                                const char *path)
@@ -85,10 +27,12 @@ static bool remember_json_path(struct rules_reading *reading, const struct yaml_
 static bool read_json_field(struct rules_reading *reading, const struct yaml_node *node,
                             const char *path, struct rule_field *out)
 {
-    const char *const why = judge_json_path(path);
-    if (why != NULL) {
-        rules_refuse(reading, node->place, "'%s' is no JSON path: %s; write .http.status, say",
-                     path, why);
+    if (!json_path_is_valid(bytes_of_text(path))) {
+        rules_refuse(
+            reading, node->place,
+            "'%s' is no JSON path; write .http.status, .items[0].id or .\"odd name\": up to "
+            "%d steps and %d bytes",
+            path, (int)RULES_JSON_DEPTH_MAX, (int)RULES_JSON_PATH_BYTES_MAX);
         return false;
     }
     if (!remember_json_path(reading, node, path)) { return false; }

@@ -327,4 +327,9 @@ void rules_read_file(struct rules_reading *reading, const struct yaml_node *root
     if (rules_reading_is_over(reading)) {
         rules_refuse(reading, reading->file, "the rest of the file was not read");
     }
+    if (reading->question_count > 0) {
+        pattern_check(reading->questions, reading->question_count, out->limits.compile_seconds_max,
+                      reading->file, reading->diagnostics);
+    }
+    free(reading->questions);
 }

@@ -1,11 +1,13 @@
 /* Numbers, sizes and networks as they stand in a rules file. */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/allocate.h"
 #include "base/units.h"
+#include "pipeline/rule_number.h"
 #include "pipeline/rules_reading.h"
 
 const char *rules_read_scalar(const struct rules_reading *reading, const struct yaml_node *node,
@@ -56,37 +58,39 @@ bool rules_read_bool(const struct rules_reading *reading, const struct yaml_node
     return false;
 }
 
-/* ---------------------------------------------------------------------------------- numbers */
+/* --------------------------------------------------------------------------------- patterns */
 
-enum { NUMBER_DIGITS_MAX = 40 };
-
-/* An optional sign, digits, and perhaps a fraction: what a field that is compared may hold, too. */
-static bool is_decimal(const char *text)
+const char *rules_read_pattern(struct rules_reading *reading, const struct yaml_node *node,
+                               bool redacts, bool *finds_empty)
 {
-    const char *at = text + (*text == '-' ? 1 : 0);
-    const size_t whole = strspn(at, "0123456789");
-    at += whole;
-    if (whole == 0) { return false; }
-    if (*at == '.') {
-        const size_t fraction = strspn(at + 1, "0123456789");
-        if (fraction == 0) { return false; }
-        at += 1 + fraction;
+    if (node->kind != YAML_SCALAR) {
+        rules_refuse(reading, node->place, "must be a pattern");
+        return NULL;
     }
-    return *at == '\0' && at - text <= NUMBER_DIGITS_MAX;
+    if (node->text[0] == '\0') {
+        rules_refuse(reading, node->place, "an empty pattern; say '.*' if every record is meant");
+        return NULL;
+    }
+    if (reading->question_count == reading->question_room) {
+        reading->question_room = reading->question_room * 2 + 64;
+        reading->questions = allocate_again(reading->questions, reading->question_room,
+                                            sizeof reading->questions[0]);
+    }
+    reading->questions[reading->question_count++] =
+        (struct pattern_question){node->text, node->place, redacts, finds_empty};
+    return node->text;
 }
 
-bool rules_read_number(const struct rules_reading *reading, const struct yaml_node *node,
+/* ---------------------------------------------------------------------------------- numbers */
+
+void rules_read_number(const struct rules_reading *reading, const struct yaml_node *node,
                        const char *name, double *out)
 {
     const char *const text = rules_read_scalar(reading, node, "a number");
-    if (text == NULL) { return false; }
-    if (!is_decimal(text)) {
-        rules_refuse(reading, node->place,
-                     "'%s' is '%s'; a decimal number is expected: 5, -3 or 0.25", name, text);
-        return false;
-    }
-    *out = strtod(text, NULL); /* nobody sets a locale here */
-    return true;
+    if (text == NULL) { return; }
+    if (rule_number_parse(bytes_of_text(text), out) && isfinite(*out)) { return; }
+    rules_refuse(reading, node->place, "'%s' is '%s'; a decimal number is expected: 5, -3 or 0.25",
+                 name, text);
 }
 
 /* --------------------------------------------------------------------------------- networks */
@@ -133,12 +137,12 @@ static void refuse_host_bits(const struct rules_reading *reading, const struct y
                  node->text, right, cleared->prefix_bits - front_bits, 128 - front_bits);
 }
 
-bool rules_read_network(const struct rules_reading *reading, const struct yaml_node *node,
+void rules_read_network(const struct rules_reading *reading, const struct yaml_node *node,
                         struct rule_network *out)
 {
     char address[INET6_ADDRSTRLEN];
     const char *const text = rules_read_scalar(reading, node, "a network: 10.0.0.0/8, say");
-    if (text == NULL) { return false; }
+    if (text == NULL) { return; }
 
     const size_t address_bytes = strcspn(text, "/");
     unsigned front_bits = 0;
@@ -146,12 +150,12 @@ bool rules_read_network(const struct rules_reading *reading, const struct yaml_n
     if (address_bytes >= sizeof address || !parse_address(address, out->address, &front_bits)) {
         rules_refuse(reading, node->place,
                      "'%s' is no network; write 10.0.0.0/8 or 2001:db8::/32, say", text);
-        return false;
+        return;
     }
     if (text[address_bytes] == '\0') {
         rules_refuse(reading, node->place, "'%s' has no prefix length; one address alone is %s/%u",
                      text, text, 128 - front_bits);
-        return false;
+        return;
     }
     const char *const digits = text + address_bytes + 1;
     const bool has_idle_zero = digits[0] == '0' && digits[1] != '\0';
@@ -159,10 +163,8 @@ bool rules_read_network(const struct rules_reading *reading, const struct yaml_n
     if (has_idle_zero || !units_parse_integer(digits, &bits) || bits > 128 - front_bits) {
         rules_refuse(reading, node->place, "'%s' has no prefix length from 0 to %u behind the '/'",
                      text, 128 - front_bits);
-        return false;
+        return;
     }
     out->prefix_bits = (uint8_t)(bits + front_bits);
-    if (!clear_host_bits(out)) { return true; }
-    refuse_host_bits(reading, node, out, front_bits);
-    return false;
+    if (clear_host_bits(out)) { refuse_host_bits(reading, node, out, front_bits); }
 }

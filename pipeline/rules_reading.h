@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/diagnostics.h"
 #include "base/yaml.h"
+#include "pipeline/pattern_check.h"
 #include "pipeline/rules_load.h"
 #include "pipeline/rules_source.h"
 
@@ -30,8 +31,10 @@ struct rules_reading {
     struct file_place file; /* as a whole */
     bool has_file;
     size_t errors_before;
-    size_t condition_count;    /* tests so far */
-    size_t idle_pattern_count; /* that could match nothing at all, so far */
+    size_t condition_count;             /* tests so far */
+    struct pattern_question *questions; /* patterns to be checked when all is read */
+    size_t question_count;
+    size_t question_room;
     const char *json_paths[RULES_JSON_PATHS_MAX];
     size_t json_path_count;
     uint64_t bucket_count; /* of all limits so far */
@@ -77,17 +80,23 @@ MUST_CHECK bool rules_read_size(const struct rules_reading *reading, const struc
                                 const char *name, uint64_t least, uint64_t most, uint64_t *out);
 MUST_CHECK bool rules_read_bool(const struct rules_reading *reading, const struct yaml_node *node,
                                 const char *name, bool *out);
-/* "-12.5" */
-MUST_CHECK bool rules_read_number(const struct rules_reading *reading, const struct yaml_node *node,
-                                  const char *name, double *out);
+/* "-12.5"; said when refused */
+void rules_read_number(const struct rules_reading *reading, const struct yaml_node *node,
+                       const char *name, double *out);
 /* "10.0.0.0/8" */
-MUST_CHECK bool rules_read_network(const struct rules_reading *reading,
-                                   const struct yaml_node *node, struct rule_network *out);
+void rules_read_network(const struct rules_reading *reading, const struct yaml_node *node,
+                        struct rule_network *out);
 
 /* ---- fields: rules_read_fields.c */
 
 MUST_CHECK bool rules_read_field(struct rules_reading *reading, const struct yaml_node *node,
                                  struct rule_field *out);
+
+/* ---- patterns: rules_read_values.c. The text of a pattern, NULL when it is none. What Hyperscan
+ * thinks of it is asked later; `finds_empty` as in pattern_check.h. */
+
+const char *rules_read_pattern(struct rules_reading *reading, const struct yaml_node *node,
+                               bool redacts, bool *finds_empty);
 
 /* ---- conditions: rules_read_conditions.c */
 

@@ -86,6 +86,7 @@ struct rule_condition {
                              (pattern_read_text), null where it is more than a text */
     bool at_begin;        /* of such a pattern: '^' or '$' ties the text to the field's end */
     bool at_end;
+    bool finds_empty; /* a pattern that can match nothing at all, but is not in every record */
     enum rule_comparison comparison;
     double number; /* RULE_TEST_NUMBER; bytes for RULE_TEST_SIZE */
     struct rule_network network;
