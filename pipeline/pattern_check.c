@@ -1,7 +1,6 @@
 #include "pipeline/pattern_check.h"
 
 #include <errno.h>
-#include <hs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,9 @@
 #include "base/endian.h"
 #include "base/invariant.h"
 #include "pipeline/pattern.h"
+#include "pipeline/rule_flags.h"
 #include "pipeline/rule_jail.h"
 #include "pipeline/rule_redact.h"
-
-/* '.' matches any byte, newlines too, and a pattern may match the empty record. No UTF-8 mode:
- * Hyperscan's behaviour on invalid UTF-8 is undefined, and records are any bytes. */
-enum { CONDITION_FLAGS = HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY };
 
 enum {
     REFUSAL_BYTES = 512, /* the front of what Hyperscan says */
@@ -44,29 +40,20 @@ static int on_probe_match(unsigned id, unsigned long long from, unsigned long lo
     return 0;
 }
 
-/* Whether it finds something in each of a few records that have nothing in common. */
-static bool matches_all_probes(const hs_database_t *database, hs_scratch_t *scratch)
+static bool matches_in(const hs_database_t *database, hs_scratch_t *scratch, struct bytes bytes)
 {
-    static const char newline[1] = "\n";
-    static const char letter[1] = "a";
-    char every_byte[256];
-    for (size_t i = 0; i < sizeof every_byte; i++) { every_byte[i] = (char)i; }
-    const struct bytes probes[] = {bytes_of(every_byte, sizeof every_byte), bytes_of(newline, 1),
-                                   bytes_of(letter, 1)};
-    bool all = true;
-    for (size_t i = 0; i < ARRAY_COUNT(probes) && all; i++) {
-        bool matched = false;
-        const hs_error_t error =
-            hs_scan(database, (const char *)probes[i].at, (unsigned)probes[i].len_bytes, 0, scratch,
-                    on_probe_match, &matched);
-        all = error == HS_SUCCESS && matched;
-    }
-    return all;
+    bool matched = false;
+    const hs_error_t error = hs_scan(database, (const char *)bytes.at, (unsigned)bytes.len_bytes, 0,
+                                     scratch, on_probe_match, &matched);
+    return error == HS_SUCCESS && matched;
 }
 
-/* A refusal ("too large") is for the compiler of all rules to say. */
+/* Whether it finds something in each of a few records that have nothing in common. A refusal ("too
+ * large") is for the compiler of all rules to say. */
 static bool finds_everything(const char *pattern)
 {
+    char every_byte[256];
+    for (size_t i = 0; i < sizeof every_byte; i++) { every_byte[i] = (char)i; }
     char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
     const enum pattern_result result = pattern_translate(pattern, translated);
     assert(result == PATTERN_OK);
@@ -74,10 +61,12 @@ static bool finds_everything(const char *pattern)
     hs_database_t *database = NULL;
     hs_scratch_t *scratch = NULL;
     hs_compile_error_t *refusal = NULL;
-    const bool all = hs_compile(translated, CONDITION_FLAGS, HS_MODE_BLOCK, NULL, &database,
+    const bool all = hs_compile(translated, RULE_PATTERN_FLAGS, HS_MODE_BLOCK, NULL, &database,
                                 &refusal) == HS_SUCCESS &&
                      hs_alloc_scratch(database, &scratch) == HS_SUCCESS &&
-                     matches_all_probes(database, scratch);
+                     matches_in(database, scratch, bytes_of(every_byte, sizeof every_byte)) &&
+                     matches_in(database, scratch, bytes_of("\n", 1)) &&
+                     matches_in(database, scratch, bytes_of("a", 1));
     hs_free_compile_error(refusal);
     (void)hs_free_scratch(scratch); /* both refuse only one in use; NULL is fine */
     (void)hs_free_database(database);
@@ -92,7 +81,7 @@ static enum answer ask_for_condition(const char *pattern, size_t *probe_count,
     enum answer answer = ANSWER_FINE;
     hs_expr_info_t *info = NULL;
     hs_compile_error_t *refusal = NULL;
-    if (hs_expression_info(pattern, CONDITION_FLAGS, &info, &refusal) != HS_SUCCESS) {
+    if (hs_expression_info(pattern, RULE_PATTERN_FLAGS, &info, &refusal) != HS_SUCCESS) {
         snprintf(why, REFUSAL_BYTES, "%s", refusal->message);
         answer = ANSWER_REFUSED;
     } else if (info->min_width == 0 && strcmp(pattern, ".*") != 0 && *probe_count < PROBES_MAX) {

@@ -20,8 +20,4 @@ BEGIN_C_DECLS
 MUST_CHECK bool rule_databases_fill(struct rule_plan *plan, struct file_place file,
                                     struct diagnostics *diagnostics);
 
-/* Compiles one pattern, as it would be alone, in a child of its own with little time.
- * True: it finds something in each of a few records that have nothing in common. */
-bool rule_databases_match_all_probes(const char *translated);
-
 END_C_DECLS

@@ -78,7 +78,7 @@ static void add_pattern(struct rule_plan *plan, const struct rule_condition *tes
 {
     char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(test->pattern)));
     const enum pattern_result result = pattern_translate(test->pattern, translated);
-    assert(result == PATTERN_OK); /* rules_check_pattern said so */
+    assert(result == PATTERN_OK); /* pattern_check said so */
     plan->patterns =
         allocate_again(plan->patterns, plan->pattern_count + 1, sizeof *plan->patterns);
     plan->patterns[plan->pattern_count++] = (struct rule_pattern){

@@ -50,7 +50,7 @@ struct rule_plan {
     size_t step_room;
 };
 
-/* Patterns were checked (rules_check_pattern). Out of memory ends the process. */
+/* Patterns were checked (pattern_check). Out of memory ends the process. */
 void rule_plan_init(struct rule_plan *plan, const struct rules_source *source);
 void rule_plan_deinit(struct rule_plan *plan); /* the set too, unless it was taken */
 

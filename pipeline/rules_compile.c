@@ -13,47 +13,6 @@
 
 enum { REASON_BYTES = 512 };
 
-/* ------------------------------------------------------------------------------------- checking */
-
-/* 'x*' also matches no x at all, wherever it looks: hardly what was meant. */
-static void warn_of_idle_pattern(const char *pattern, struct file_place place,
-                                 struct diagnostics *diagnostics)
-{
-    if (strcmp(pattern, ".*") == 0) { return; } /* how to say "every record" */
-    char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
-    if (pattern_translate(pattern, translated) == PATTERN_OK &&
-        rule_databases_match_all_probes(translated)) {
-        diagnostics_warning(diagnostics, place,
-                            "the pattern matches every record, as it also matches nothing at all; "
-                            "say '.*' if that is meant");
-    }
-    free(translated);
-}
-
-void rules_check_pattern(const char *pattern, struct file_place place,
-                         struct diagnostics *diagnostics)
-{
-    char *const translated = allocate_zeroed(1, pattern_translated_bytes(strlen(pattern)));
-    const enum pattern_result result = pattern_translate(pattern, translated);
-    free(translated);
-    if (result != PATTERN_OK) {
-        diagnostics_error(diagnostics, place, "bad pattern: %s", pattern_result_text(result));
-        return;
-    }
-
-    /* The pattern as written, not its translation: the positions in the message are the writer's.
-     */
-    hs_expr_info_t *info = NULL;
-    hs_compile_error_t *refusal = NULL;
-    if (hs_expression_info(pattern, RULE_PATTERN_FLAGS, &info, &refusal) != HS_SUCCESS) {
-        diagnostics_error(diagnostics, place, "bad pattern: %s", refusal->message);
-    } else if (info->min_width == 0) {
-        warn_of_idle_pattern(pattern, place, diagnostics);
-    }
-    hs_free_compile_error(refusal);
-    free(info);
-}
-
 /* ------------------------------------------------------------------------------ beside databases
  */
 

@@ -14,12 +14,7 @@
 
 BEGIN_C_DECLS
 
-/* Says what is wrong with one pattern, if anything, and warns of one that matches every record and
- * is not '.*'. Cheap: compiles only what could match the empty record. */
-void rules_check_pattern(const char *pattern, struct file_place place,
-                         struct diagnostics *diagnostics);
-
-/* All patterns of conditions were checked without an error. NULL when they are refused
+/* All patterns were checked without an error (pattern_check.h). NULL when they are refused
  * nevertheless (too large, too dear, past a limit), or when memory is out: `diagnostics` says so,
  * `file` where no pattern is to blame. A cache that cannot be written is a warning. */
 MUST_CHECK struct rule_set *rules_compile(const struct rules_source *source, struct file_place file,
