@@ -24,6 +24,7 @@
 #include "dataplane/node_logs.h"
 #include "dataplane/node_ports.h"
 #include "dataplane/notes.h"
+#include "dataplane/rules_page.h"
 #include "dataplane/runtime.h"
 #include "dataplane/seat.h"
 #include "dataplane/steward.h"
@@ -53,6 +54,7 @@ struct core {
 struct node {
     const struct config *config;
     const struct rule_set *rules;
+    struct rules_page *rules_page;
     struct runtime runtime;
     bool runtime_is_open;
     struct node_logs logs;
@@ -166,6 +168,7 @@ static enum status create_core(struct node *node, struct core *core, size_t inde
         .lane_pool_runs = SEAT_LANE_POOL_RUNS,
         .listeners = &node->listeners,
         .rules = node->rules,
+        .rules_page = node->rules_page,
         .native = node->native.homes != NULL ? &node->native : NULL,
         .now = clock_now(),
     };
@@ -186,6 +189,21 @@ static enum status create_native(struct node *node)
         return status;
     }
     return STATUS_OK;
+}
+
+/* Where the rules are counted; goes on from what the last run counted. */
+static enum status create_rules_page(struct node *node)
+{
+    const struct rules_page_options options = {
+        .directory = node->runtime.path,
+        .rules = node->rules,
+        .worker_count = (uint32_t)node->config->workers.count,
+        .loaded_wall_ms = clock_now().wall_ms,
+    };
+    const enum status status = rules_page_create(&options, &node->rules_page);
+    if (status != STATUS_OK) { return status; }
+    rules_page_carry(node->rules_page, NULL);
+    return rules_page_publish(node->rules_page);
 }
 
 static enum status create_cores(struct node *node)
@@ -265,6 +283,7 @@ static enum status build(struct node *node)
     status = node_ports_open(&node->ports, config, node->runtime.node);
     if (status == STATUS_OK) { status = create_supply(node); }
     if (status == STATUS_OK) { status = create_native(node); }
+    if (status == STATUS_OK) { status = create_rules_page(node); }
     if (status == STATUS_OK) { status = create_cores(node); }
     if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
     if (status == STATUS_OK) {
@@ -440,6 +459,7 @@ void node_destroy(struct node *node)
         uring_disk_destroy(core->disk);
         mapped_file_close(&core->ring_file);
     }
+    rules_page_destroy(node->rules_page);
     seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);

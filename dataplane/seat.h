@@ -64,6 +64,7 @@ struct seat_options {
     uint32_t lane_pool_runs; /* of fates not confirmed, beyond two a lane */
     const struct listeners *listeners;
     const struct rule_set *rules;
+    struct rules_page *rules_page;    /* of these rules; NULL: they are not counted */
     const struct seat_native *native; /* NULL: no listener speaks it */
     struct instant now;
 };

@@ -70,6 +70,8 @@ struct worker {
     const struct listeners *listeners;
     const struct rule_set *rules;
     struct rule_scratch *scratch;
+    struct rules_page_examples examples;
+    uint64_t *rules_judged; /* in the rules' page; NULL: there is none */
     struct core_log *log;
     struct stats_page *stats;
     struct note_ring *notes;
@@ -464,6 +466,7 @@ static void worker_rules(struct worker *worker)
     rules_judge(worker->rules, worker->scratch, worker->records + first,
                 worker->record_count - first, worker->burst.received.mono_ns,
                 worker->verdicts + first);
+    if (worker->rules_judged != NULL) { *worker->rules_judged += worker->record_count - first; }
     worker->judged_count = worker->record_count;
 }
 
@@ -891,7 +894,15 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
 
 static enum status create_scratch(struct worker *worker, const struct worker_options *options)
 {
-    const struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
+    struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
+    if (options->rules_page != NULL) {
+        rules_page_examples_init(&worker->examples, options->rules_page, options->index,
+                                 &worker->now);
+        worker->rules_judged = rules_page_judged(options->rules_page, options->index);
+        scratch.counts = rules_page_counts(options->rules_page, options->index);
+        scratch.on_example = rules_page_on_example;
+        scratch.context = &worker->examples;
+    }
     return rule_scratch_create(options->rules, &scratch, &worker->scratch);
 }
 

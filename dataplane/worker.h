@@ -23,6 +23,7 @@
 #include "dataplane/cookie.h"
 #include "dataplane/lane_homes.h"
 #include "dataplane/listeners.h"
+#include "dataplane/rules_page.h"
 #include "dataplane/topic_hashes.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
@@ -69,6 +70,8 @@ struct worker_options {
     size_t frames_held_max; /* received frames that the open batch may keep, over all ports */
     const struct listeners *listeners;
     const struct rule_set *rules;
+    struct rules_page *rules_page; /* of these rules: where they are counted; NULL: nowhere */
+    size_t index;                  /* of the worker in that page */
     struct core_log *log;
     const int32_t *log_topics; /* by the configuration's topic index: the log's own number */
     size_t topic_count;

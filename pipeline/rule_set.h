@@ -34,6 +34,8 @@ struct rule_set {
     struct verdict *fallbacks; /* by listener: what holds when no rule matched */
     size_t listener_count;
     uint64_t epoch;
+    uint32_t example_count;
+    uint32_t example_bytes;
 };
 
 static inline size_t rule_set_matched_words(const struct rule_set *rules)

@@ -107,8 +107,8 @@ static int32_t take_first_match(struct rule_scratch *scratch)
     return first;
 }
 
-void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch,
-                 struct record *records, size_t count, uint64_t now_ns, struct verdict *verdicts)
+void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch, struct record *records,
+                 size_t count, uint64_t now_ns, struct verdict *verdicts)
 {
     (void)now_ns;
     assert(scratch->matched_words == rule_set_matched_words(rules));
@@ -137,6 +137,16 @@ const char *rule_set_rule_name(const struct rule_set *rules, size_t index)
     assert(index < rules->rule_count);
     return rules->names[index];
 }
+
+bool rule_set_rule_is_shadow(const struct rule_set *rules, size_t index)
+{
+    assert(index < rules->rule_count);
+    return false; /* this engine's language has no shadow mode */
+}
+
+uint32_t rule_set_example_count(const struct rule_set *rules) { return rules->example_count; }
+
+uint32_t rule_set_example_bytes(const struct rule_set *rules) { return rules->example_bytes; }
 
 void rule_set_destroy(struct rule_set *rules)
 {
