@@ -198,6 +198,8 @@ static enum status create_rules_page(struct node *node)
         .directory = node->runtime.path,
         .rules = node->rules,
         .worker_count = (uint32_t)node->config->workers.count,
+        .example_count = rule_set_example_count(node->rules),
+        .example_bytes = rule_set_example_bytes(node->rules),
         .loaded_wall_ms = clock_now().wall_ms,
     };
     const enum status status = rules_page_create(&options, &node->rules_page);

@@ -15,6 +15,15 @@
 
 enum { PATH_BYTES = 4096 };
 
+/* A worker's examples. */
+struct example_rings {
+    const struct rules_page_worker *row;
+    uint8_t *slots;
+    size_t stride;  /* from rule to rule */
+    uint32_t count; /* of a rule */
+    uint32_t capacity_bytes;
+};
+
 struct rules_page {
     struct mapped_file file;
     struct rules_view view;    /* of this page: the layout, and what carrying reads */
@@ -24,6 +33,7 @@ struct rules_page {
     bool published;
     char draft_path[PATH_BYTES];
     char path[PATH_BYTES];
+    struct example_rings rings[ROOT_PARTITIONS_MAX]; /* by worker */
 };
 
 /* ----------------------------------------------------------------------------- what was before */
@@ -134,8 +144,8 @@ static enum status settle_facts(const struct rules_page_options *options,
         .rule_count = (uint32_t)rule_set_rule_count(rules),
         .worker_count = options->worker_count,
         .names_bytes = (uint32_t)names_bytes,
-        .example_count = rule_set_example_count(rules),
-        .example_bytes = rule_set_example_bytes(rules),
+        .example_count = options->example_count,
+        .example_bytes = options->example_bytes,
     };
     bound_examples(out);
     return STATUS_OK;
@@ -257,47 +267,42 @@ enum status rules_page_publish(struct rules_page *page)
 
 /* ------------------------------------------------------------------------------------- workers */
 
-struct rule_counts *rules_page_counts(struct rules_page *page, size_t worker)
+struct rules_page_worker *rules_page_worker(struct rules_page *page, size_t worker)
 {
     assert(worker < page->view.facts.worker_count);
-    const struct rules_page_layout *const layout = &page->view.layout;
-    return (struct rule_counts *)(page->file.at + layout->counts + worker * layout->counts_stride);
+    return (struct rules_page_worker *)(page->file.at + page->view.layout.workers) + worker;
 }
 
-uint64_t *rules_page_judged(struct rules_page *page, size_t worker)
+/* rule_scratch_options.on_example */
+static void on_example(void *context, size_t rule, const struct record *record)
 {
-    assert(worker < page->view.facts.worker_count);
-    struct rules_page_worker *const workers =
-        (struct rules_page_worker *)(page->file.at + page->view.layout.workers);
-    return &workers[worker].judged;
-}
-
-void rules_page_examples_init(struct rules_page_examples *examples, struct rules_page *page,
-                              size_t worker, const struct instant *now)
-{
-    const struct rules_page_layout *const layout = &page->view.layout;
-    const struct rules_page_facts *const facts = &page->view.facts;
-    const size_t stride = layout->slot_stride * facts->example_count;
-    assert(worker < facts->worker_count);
-    *examples = (struct rules_page_examples){
-        .slots = page->file.at + layout->examples + worker * facts->rule_count * stride,
-        .stride = stride,
-        .count = facts->example_count,
-        .capacity_bytes = facts->example_bytes,
-        .now = now,
-    };
-}
-
-void rules_page_on_example(void *context, size_t rule, const struct record *record)
-{
-    const struct rules_page_examples *const examples = context;
-    if (examples->count == 0) { return; }
+    const struct example_rings *const rings = context;
+    if (rings->count == 0) { return; }
     const struct rules_page_sighting sighting = {
         .rule = (uint32_t)rule,
-        .wall_ms = examples->now->wall_ms,
+        .wall_ms = rings->row->wall_ms,
         .key = record->key,
         .value = record->value,
     };
-    rules_page_store_example(examples->slots + rule * examples->stride, examples->count,
-                             examples->capacity_bytes, &sighting);
+    rules_page_store_example(rings->slots + rule * rings->stride, rings->count,
+                             rings->capacity_bytes, &sighting);
+}
+
+void rules_page_seat_scratch(struct rules_page *page, size_t worker,
+                             struct rule_scratch_options *scratch)
+{
+    const struct rules_page_layout *const layout = &page->view.layout;
+    const struct rules_page_facts *const facts = &page->view.facts;
+    struct example_rings *const rings = &page->rings[worker];
+    *rings = (struct example_rings){
+        .row = rules_page_worker(page, worker),
+        .stride = layout->slot_stride * facts->example_count,
+        .count = facts->example_count,
+        .capacity_bytes = facts->example_bytes,
+    };
+    rings->slots = page->file.at + layout->examples + worker * facts->rule_count * rings->stride;
+    scratch->counts =
+        (struct rule_counts *)(page->file.at + layout->counts + worker * layout->counts_stride);
+    scratch->on_example = on_example;
+    scratch->context = rings;
 }

@@ -13,16 +13,14 @@
  *          At a start there is no previous page: create looks for the one that the last run left,
  *          however it ended, and carry goes on from that.
  * Owns     The mapping, and the file until it has its name.
- * Threads  The main core; workers write their own rows, and rules_page_on_example. */
+ * Threads  The main core; a worker writes rows and slots of its own. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/status.h"
-#include "pipeline/record.h"
 #include "pipeline/rules.h"
 #include "wire/rules_page.h"
 
@@ -40,6 +38,8 @@ struct rules_page_options {
     const struct rule_set *rules;      /* outlives the page */
     const struct rules_page *previous; /* NULL: what the last run left */
     uint32_t worker_count;
+    uint32_t example_count; /* rule_set_example_count */
+    uint32_t example_bytes;
     int64_t loaded_wall_ms;
 };
 
@@ -59,23 +59,20 @@ MUST_CHECK enum status rules_page_publish(struct rules_page *page);
 /* Unmaps; a published file stays. NULL is fine. */
 void rules_page_destroy(struct rules_page *page);
 
-/* The worker's rows: rule_scratch_options.counts, and records that it had judged. */
-struct rule_counts *rules_page_counts(struct rules_page *page, size_t worker);
-uint64_t *rules_page_judged(struct rules_page *page, size_t worker);
+/* Makes the worker's scratch count in the page: counts, on_example and context. The page outlives
+ * the scratch. */
+void rules_page_seat_scratch(struct rules_page *page, size_t worker,
+                             struct rule_scratch_options *scratch);
 
-/* What a worker gives rule_scratch_options as context: it lives as long as the scratch. */
-struct rules_page_examples {
-    uint8_t *slots; /* of this worker */
-    size_t stride;  /* from rule to rule */
-    uint32_t count; /* of a rule */
-    uint32_t capacity_bytes;
-    const struct instant *now; /* the worker's turn */
-};
+/* The row that the worker keeps with rules_page_count_judged. */
+struct rules_page_worker *rules_page_worker(struct rules_page *page, size_t worker);
 
-void rules_page_examples_init(struct rules_page_examples *examples, struct rules_page *page,
-                              size_t worker, const struct instant *now);
-
-/* rule_scratch_options.on_example. Where the rules ask for no examples: does nothing. */
-void rules_page_on_example(void *context, size_t rule, const struct record *record);
+/* On the worker, before it has a burst's records judged. */
+static inline void rules_page_count_judged(struct rules_page_worker *row, size_t count,
+                                           int64_t wall_ms)
+{
+    row->judged += count;
+    row->wall_ms = wall_ms;
+}
 
 END_C_DECLS

@@ -70,8 +70,8 @@ struct worker {
     const struct listeners *listeners;
     const struct rule_set *rules;
     struct rule_scratch *scratch;
-    struct rules_page_examples examples;
-    uint64_t *rules_judged; /* in the rules' page; NULL: there is none */
+    struct rules_page_worker *rules_row; /* in the rules' page, or else own_row */
+    struct rules_page_worker own_row;
     struct core_log *log;
     struct stats_page *stats;
     struct note_ring *notes;
@@ -463,10 +463,10 @@ static void worker_rules(struct worker *worker)
 {
     const size_t first = worker->judged_count;
     if (first == worker->record_count) { return; }
+    rules_page_count_judged(worker->rules_row, worker->record_count - first, worker->now.wall_ms);
     rules_judge(worker->rules, worker->scratch, worker->records + first,
                 worker->record_count - first, worker->burst.received.mono_ns,
                 worker->verdicts + first);
-    if (worker->rules_judged != NULL) { *worker->rules_judged += worker->record_count - first; }
     worker->judged_count = worker->record_count;
 }
 
@@ -895,13 +895,10 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
 static enum status create_scratch(struct worker *worker, const struct worker_options *options)
 {
     struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
+    worker->rules_row = &worker->own_row;
     if (options->rules_page != NULL) {
-        rules_page_examples_init(&worker->examples, options->rules_page, options->index,
-                                 &worker->now);
-        worker->rules_judged = rules_page_judged(options->rules_page, options->index);
-        scratch.counts = rules_page_counts(options->rules_page, options->index);
-        scratch.on_example = rules_page_on_example;
-        scratch.context = &worker->examples;
+        rules_page_seat_scratch(options->rules_page, options->index, &scratch);
+        worker->rules_row = rules_page_worker(options->rules_page, options->index);
     }
     return rule_scratch_create(options->rules, &scratch, &worker->scratch);
 }

@@ -1,7 +1,9 @@
 #include "serve/http.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -13,11 +15,13 @@
 #include "base/clock.h"
 #include "serve/listener.h"
 #include "serve/metrics.h"
+#include "serve/rules_json.h"
 #include "serve/text.h"
 
 enum {
     HEADERS_BYTES_MAX = 8192,
     TIMEOUT_S = 10,
+    FORBIDDEN = 403, /* libevent has no name for it */
 };
 
 struct http {
@@ -128,6 +132,86 @@ static void on_healthz(struct http *http, struct evhttp_request *request)
     text_deinit(&body);
 }
 
+/* NULL: it has been answered that there is none. */
+static const struct rules_view *rules_of(struct http *http, struct evhttp_request *request)
+{
+    runtime_pages_refresh(http->options.pages,
+                          reader_partition_count(http->options.health->reader));
+    const struct rules_view *const view = runtime_pages_rules(http->options.pages);
+    if (view == NULL) {
+        answer_text(request, HTTP_SERVUNAVAIL,
+                    "nothing is known of the rules: penstock-ingest has not started yet");
+    }
+    return view;
+}
+
+static void on_rules(struct http *http, struct evhttp_request *request)
+{
+    struct text body;
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    text_init(&body);
+    rules_json_write(view, &body);
+    answer(request, HTTP_OK, "application/json", &body);
+    text_deinit(&body);
+}
+
+/* Whether whoever asks is on this machine. */
+static bool is_local(struct evhttp_request *request)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len_bytes = sizeof peer;
+    struct evhttp_connection *const connection = evhttp_request_get_connection(request);
+    const evutil_socket_t fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    if (getpeername(fd, (struct sockaddr *)&peer, &len_bytes) != 0) { return false; }
+    if (peer.ss_family == AF_INET) {
+        const struct in_addr address = ((const struct sockaddr_in *)&peer)->sin_addr;
+        return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    if (peer.ss_family != AF_INET6) { return false; }
+    const struct in6_addr *const address = &((const struct sockaddr_in6 *)&peer)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(address)) { return address->s6_addr[12] == IN_LOOPBACKNET; }
+    return IN6_IS_ADDR_LOOPBACK(address);
+}
+
+static void answer_examples(const struct rules_view *view, const char *name,
+                            struct evhttp_request *request)
+{
+    const size_t rule = name != NULL ? rules_view_find(view, bytes_of_text(name)) : 0;
+    if (name == NULL) {
+        answer_text(request, HTTP_BADREQUEST, "of which rule? /rules/examples?rule=NAME");
+    } else if (rule == view->facts.rule_count) {
+        answer_text(request, HTTP_NOTFOUND, "no rule in force has that name; see /rules");
+    } else {
+        struct text body;
+        text_init(&body);
+        rules_json_write_examples(view, rule, &body);
+        answer(request, HTTP_OK, "application/json", &body);
+        text_deinit(&body);
+    }
+}
+
+/* Examples are what producers sent: not for everybody who may look at counts. */
+static void on_rule_examples(struct http *http, struct evhttp_request *request)
+{
+    struct evkeyvalq query;
+    if (!is_local(request)) {
+        answer_text(request, FORBIDDEN,
+                    "examples are records, and are given to this machine alone: ask by 127.0.0.1, "
+                    "or use 'penstock rules examples' there");
+        return;
+    }
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    const char *const text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    if (evhttp_parse_query_str(text != NULL ? text : "", &query) != 0) {
+        answer_text(request, HTTP_BADREQUEST, "what stands behind the '?' cannot be read");
+        return;
+    }
+    answer_examples(view, evhttp_find_header(&query, "rule"), request);
+    evhttp_clear_headers(&query);
+}
+
 static void on_page(struct http *http, struct evhttp_request *request)
 {
     struct health health;
@@ -152,7 +236,8 @@ static void on_page(struct http *http, struct evhttp_request *request)
                     "names them; run <code>penstock log verify</code></li>\n",
                     health.fenced_batches);
     }
-    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
+    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/rules\">rules</a> "
+                       "<a href=\"/healthz\">health</a> "
                        "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"
                        "</body></html>\n");
     answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
@@ -165,8 +250,13 @@ static const struct {
     const char *path;
     void (*serve)(struct http *http, struct evhttp_request *request);
 } paths[] = {
-    {"/", on_page},         {"/metrics", on_metrics}, {"/livez", on_livez},
-    {"/readyz", on_readyz}, {"/healthz", on_healthz},
+    {"/", on_page},
+    {"/metrics", on_metrics},
+    {"/livez", on_livez},
+    {"/readyz", on_readyz},
+    {"/healthz", on_healthz},
+    {"/rules", on_rules},
+    {"/rules/examples", on_rule_examples},
 };
 
 static void on_request(struct evhttp_request *request, void *argument)

@@ -1,5 +1,7 @@
-/* http.h - the admin port: /metrics, /livez, /readyz, /healthz and a small page that names them.
+/* http.h - the admin port: /metrics, /rules, /livez, /readyz, /healthz and a small page that names
+ * them.
  *
+ * /rules/examples is for peers on this machine alone: it shows records.
  * Only GET and HEAD. Threads: the event loop; that it answers at all is what /livez says. */
 #pragma once
 

@@ -71,6 +71,30 @@ static uint64_t age_of(const struct runtime_sample *sample, uint64_t since_ns)
 /* ---- for people -------------------------------------------------------------------------------
  */
 
+static uint64_t storms_of(const struct runtime_sample *sample)
+{
+    uint64_t storms = 0;
+    for (size_t i = 0; i < sample->partition_count; i++) {
+        if (!sample->partitions[i].has_stats) { continue; }
+        storms += sample->partitions[i].stats.counters[STATS_rules_storms];
+    }
+    return storms;
+}
+
+/* The epoch of what judges now; when it was loaded is what its page of counts says. */
+static void print_rules(const struct runtime_sample *sample)
+{
+    const struct node_page *const node = &sample->node;
+    const uint64_t storms = storms_of(sample);
+    char loaded[CLOCK_WALL_TEXT_BYTES];
+    printf("  %" PRIu64 " rules, epoch %016" PRIx64, node->rule_count, node->rules_epoch);
+    if (sample->has_rules) {
+        printf(", loaded %s", clock_wall_text(sample->rules.loaded_wall_ms, loaded));
+    }
+    printf("; %" PRIu64 " match storms%s\n", storms,
+           storms > 0 ? ": no rule decided on those records" : "");
+}
+
 static void print_node(const struct runtime_sample *sample)
 {
     char age[HUMAN_TEXT_BYTES];
@@ -90,8 +114,9 @@ static void print_node(const struct runtime_sample *sample)
         printf("; %" PRIu64 " of the kernel's disk threads on a worker's core",
                node->iowq_threads_astray);
     }
-    printf("\n  %" PRIu64 " rules, epoch %016" PRIx64 "; %" PRIu64 " starts after a crash\n",
-           node->rule_count, node->rules_epoch, node->restarts_after_crash);
+    printf("\n");
+    print_rules(sample);
+    printf("  %" PRIu64 " starts after a crash\n", node->restarts_after_crash);
     if (node->notes_lost > 0) { printf("  %" PRIu64 " log lines lost\n", node->notes_lost); }
 }
 
@@ -383,6 +408,11 @@ static void dump_status(const struct runtime_sample *sample)
         (json_int_t)age_of(sample, sample->heartbeat_ns), "uptime_ns",
         (json_int_t)age_of(sample, sample->started_ns), "partitions", partitions, "ports", ports);
     if (sample->has_node) { json_object_update_new(report, json_node(&sample->node)); }
+    if (sample->has_rules) {
+        json_object_set_new(report, "rules_loaded",
+                            json_integer((json_int_t)sample->rules.loaded_wall_ms));
+    }
+    json_object_set_new(report, "rules_storms", json_integer((json_int_t)storms_of(sample)));
     json_dumpf(report, stdout, JSON_COMPACT);
     putchar('\n');
     fflush(stdout);

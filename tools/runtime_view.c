@@ -57,6 +57,18 @@ static enum status map_node(const char *directory, struct runtime_view *view)
     return status == STATUS_OK ? STATUS_OK : refused(directory, NODE_PAGE_FILE_NAME, status);
 }
 
+static enum status map_rules(const char *directory, struct runtime_view *view)
+{
+    struct mapped_file *const file = &view->rules;
+    enum status status =
+        map_page(directory, RULES_PAGE_FILE_NAME, sizeof(struct rules_page_header), file);
+    if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
+    if (status == STATUS_OK) {
+        status = rules_view_open(file->at, file->size_bytes, &view->rules_view);
+    }
+    return status == STATUS_OK ? STATUS_OK : refused(directory, RULES_PAGE_FILE_NAME, status);
+}
+
 static enum status map_stats(const char *directory, uint32_t partition, struct runtime_view *view)
 {
     struct mapped_file *const file = &view->stats[partition];
@@ -90,6 +102,7 @@ enum status runtime_view_open(const char *directory, struct runtime_view *out)
     memset(out, 0, sizeof *out);
     enum status status = map_root(directory, out);
     if (status == STATUS_OK) { status = map_node(directory, out); }
+    if (status == STATUS_OK) { status = map_rules(directory, out); }
     if (status == STATUS_OK) { status = map_all_stats(directory, out); }
     if (status != STATUS_OK) { runtime_view_close(out); }
     return status;
@@ -99,6 +112,7 @@ void runtime_view_close(struct runtime_view *view)
 {
     mapped_file_close(&view->root);
     mapped_file_close(&view->node);
+    mapped_file_close(&view->rules);
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) { mapped_file_close(&view->stats[i]); }
 }
 
@@ -139,6 +153,9 @@ void runtime_sample_take(const struct runtime_view *view, struct runtime_sample 
     if (out->has_node) { memcpy(&out->node, view->node.at, sizeof out->node); }
     /* Checked when mapped, but the writer may have changed it since. */
     if (out->node.port_count > NODE_PORTS_MAX) { out->node.port_count = NODE_PORTS_MAX; }
+
+    out->has_rules = view->rules.at != NULL;
+    if (out->has_rules) { out->rules = view->rules_view.facts; }
 
     out->partition_count = view->partition_count;
     out->partitions = allocate_zeroed(view->partition_count, sizeof out->partitions[0]);

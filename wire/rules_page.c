@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/invariant.h"
+#include "base/utf8.h"
 
 static const char rules_magic[8] = {'P', 'E', 'N', 'S', 'T', 'R', 'U', 'L'};
 
@@ -84,10 +85,19 @@ static struct rules_page_slot *oldest_slot(uint8_t *slots, size_t count, size_t 
     return oldest;
 }
 
+/* Where to cut: text is not cut inside a character. */
+static size_t cut_before(struct bytes source, size_t room_bytes)
+{
+    size_t at = room_bytes;
+    for (int i = 0; i < 3 && at > 0 && utf8_is_continuation(source, at); i++) { at--; }
+    return at;
+}
+
 /* Copies what fits; answers how much that was. */
 static uint32_t store_bytes(uint8_t *target, size_t room_bytes, struct bytes source)
 {
-    const size_t fits = source.len_bytes < room_bytes ? source.len_bytes : room_bytes;
+    const size_t fits =
+        source.len_bytes <= room_bytes ? source.len_bytes : cut_before(source, room_bytes);
     if (fits > 0) { memcpy(target, source.at, fits); }
     return (uint32_t)fits;
 }

@@ -73,8 +73,10 @@ static_assert(sizeof(struct rules_page_header) == CACHE_PAIR_BYTES, "packed");
 
 struct rules_page_worker {
     uint64_t judged; /* records, by this set */
-    uint8_t padding[CACHE_PAIR_BYTES - 8];
+    int64_t wall_ms; /* of the burst that it judges: what examples are dated by */
+    uint8_t padding[CACHE_PAIR_BYTES - 16];
 };
+static_assert(sizeof(struct rules_page_worker) == CACHE_PAIR_BYTES, "packed");
 
 struct rules_page_rule {
     uint32_t name_position; /* in the names */
