@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "serve/http_reload.h"
 #include "serve/listener.h"
 #include "serve/metrics.h"
 #include "serve/text.h"
@@ -23,13 +24,14 @@ enum {
 struct http {
     struct http_options options;
     struct evhttp *server;
+    struct http_reloads reloads;
     uint16_t port;
 };
 
 static const char plain[] = "text/plain; charset=utf-8";
 
-static void answer(struct evhttp_request *request, int code, const char *type,
-                   const struct text *body)
+void http_answer(struct evhttp_request *request, int code, const char *type,
+                 const struct text *body)
 {
     struct evkeyvalq *const headers = evhttp_request_get_output_headers(request);
     evhttp_add_header(headers, "Content-Type", type);
@@ -48,12 +50,12 @@ static void answer(struct evhttp_request *request, int code, const char *type,
     evhttp_send_reply(request, code, NULL, NULL);
 }
 
-static void answer_text(struct evhttp_request *request, int code, const char *line)
+void http_answer_line(struct evhttp_request *request, int code, const char *line)
 {
     struct text body;
     text_init(&body);
     text_printf(&body, "%s\n", line);
-    answer(request, code, plain, &body);
+    http_answer(request, code, plain, &body);
     text_deinit(&body);
 }
 
@@ -86,14 +88,14 @@ static void on_metrics(struct http *http, struct evhttp_request *request)
     struct text body;
     text_init(&body);
     metrics_write(&sources, &body);
-    answer(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
+    http_answer(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
     text_deinit(&body);
 }
 
 static void on_livez(struct http *http, struct evhttp_request *request)
 {
     (void)http;
-    answer_text(request, HTTP_OK, "live");
+    http_answer_line(request, HTTP_OK, "live");
 }
 
 static void on_readyz(struct http *http, struct evhttp_request *request)
@@ -101,7 +103,8 @@ static void on_readyz(struct http *http, struct evhttp_request *request)
     struct health health;
     judge(http, &health);
     const bool ready = health_is_ready(&health);
-    answer_text(request, ready ? HTTP_OK : HTTP_SERVUNAVAIL, ready ? "ready" : health.reasons[0]);
+    http_answer_line(request, ready ? HTTP_OK : HTTP_SERVUNAVAIL,
+                     ready ? "ready" : health.reasons[0]);
 }
 
 static void on_healthz(struct http *http, struct evhttp_request *request)
@@ -123,8 +126,8 @@ static void on_healthz(struct http *http, struct evhttp_request *request)
         text_printf(&body, "\"");
     }
     text_printf(&body, "%s]}\n", health.reasons_cut ? ",\"and more\"" : "");
-    answer(request, health_is_ready(&health) ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json",
-           &body);
+    http_answer(request, health_is_ready(&health) ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json",
+                &body);
     text_deinit(&body);
 }
 
@@ -155,39 +158,56 @@ static void on_page(struct http *http, struct evhttp_request *request)
     text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
                        "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"
                        "</body></html>\n");
-    answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
+    http_answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
     text_deinit(&body);
 }
 
 /* ----------------------------------------------------------------------------------- dispatch */
 
+static void on_reload(struct http *http, struct evhttp_request *request)
+{
+    http_reload_begin(&http->reloads, request);
+}
+
 static const struct {
     const char *path;
     void (*serve)(struct http *http, struct evhttp_request *request);
+    bool posted; /* changes something */
 } paths[] = {
-    {"/", on_page},         {"/metrics", on_metrics}, {"/livez", on_livez},
-    {"/readyz", on_readyz}, {"/healthz", on_healthz},
+    {"/", on_page, false},           {"/metrics", on_metrics, false},
+    {"/livez", on_livez, false},     {"/readyz", on_readyz, false},
+    {"/healthz", on_healthz, false}, {"/rules/reload", on_reload, true},
 };
+
+static void refuse_method(struct evhttp_request *request, bool posted)
+{
+    const char *const allowed = posted ? "POST" : "GET, HEAD";
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allowed);
+    http_answer_line(request, HTTP_BADMETHOD, posted ? "only POST" : "only GET and HEAD");
+}
 
 static void on_request(struct evhttp_request *request, void *argument)
 {
     struct http *const http = argument;
     serve_stats_add(http->options.stats, SERVE_http_requests, 1);
     const enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
-        answer_text(request, HTTP_BADMETHOD, "only GET and HEAD");
-        return;
-    }
+    const bool is_read = method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
     const struct evhttp_uri *const uri = evhttp_request_get_evhttp_uri(request);
     const char *const path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
     for (size_t i = 0; path != NULL && i < ARRAY_COUNT(paths); i++) {
-        if (strcmp(path, paths[i].path) == 0) {
+        if (strcmp(path, paths[i].path) != 0) { continue; }
+        if (paths[i].posted ? method == EVHTTP_REQ_POST : is_read) {
             paths[i].serve(http, request);
-            return;
+        } else {
+            refuse_method(request, paths[i].posted);
         }
+        return;
     }
-    answer_text(request, HTTP_NOTFOUND, "no such page; see /");
+    if (is_read) {
+        http_answer_line(request, HTTP_NOTFOUND, "no such page; see /");
+    } else {
+        refuse_method(request, false);
+    }
 }
 
 /* --------------------------------------------------------------------------------------- life */
@@ -208,6 +228,7 @@ enum status http_create(const struct http_options *options, struct http **out)
     struct http *const http = calloc(1, sizeof *http);
     if (http == NULL) { return STATUS_NO_MEMORY; }
     http->options = *options;
+    http_reloads_init(&http->reloads, options->base, options->runtime);
     http->server = evhttp_new(options->base);
     const int fd = http->server != NULL
                        ? listener_bind(options->host, options->port, "administrators (serve.admin)")
@@ -235,6 +256,7 @@ enum status http_create(const struct http_options *options, struct http **out)
 void http_destroy(struct http *http)
 {
     if (http == NULL) { return; }
+    http_reloads_deinit(&http->reloads);
     if (http->server != NULL) { evhttp_free(http->server); }
     free(http);
 }
