@@ -9,6 +9,7 @@
 
 struct rule_scratch {
     hs_scratch_t *hyperscan; /* NULL when nothing is scanned */
+    struct rule_totals totals;
     size_t matched_words;
     uint64_t matched[]; /* a bit a condition; all zero between records */
 };
@@ -40,6 +41,11 @@ void rule_scratch_destroy(struct rule_scratch *scratch)
     if (scratch == NULL) { return; }
     (void)hs_free_scratch(scratch->hyperscan); /* refuses only a scratch in use */
     free(scratch);
+}
+
+struct rule_totals rule_scratch_totals(const struct rule_scratch *scratch)
+{
+    return scratch->totals;
 }
 
 /* ---------------------------------------------------------------------------------- scanning */
@@ -111,6 +117,7 @@ void rules_judge(const struct rule_set *rules, struct rule_scratch *scratch, str
                  size_t count, uint64_t now_ns, struct verdict *verdicts)
 {
     (void)now_ns;
+    scratch->totals.judged += count;
     assert(scratch->matched_words == rule_set_matched_words(rules));
     for (size_t i = 0; i < count; i++) {
         assert(records[i].listener < rules->listener_count);

@@ -154,9 +154,6 @@ void runtime_sample_take(const struct runtime_view *view, struct runtime_sample 
     /* Checked when mapped, but the writer may have changed it since. */
     if (out->node.port_count > NODE_PORTS_MAX) { out->node.port_count = NODE_PORTS_MAX; }
 
-    out->has_rules = view->rules.at != NULL;
-    if (out->has_rules) { out->rules = view->rules_view.facts; }
-
     out->partition_count = view->partition_count;
     out->partitions = allocate_zeroed(view->partition_count, sizeof out->partitions[0]);
     for (size_t i = 0; i < view->partition_count; i++) {

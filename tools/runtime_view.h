@@ -52,8 +52,6 @@ struct runtime_sample {
     uint32_t worker_count;
     bool has_node;
     struct node_page node;
-    bool has_rules;
-    struct rules_page_facts rules;
     size_t partition_count;
     struct runtime_partition *partitions;
 };

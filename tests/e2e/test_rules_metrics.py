@@ -81,6 +81,26 @@ class RulesMetrics(ApplianceTest):
         self.assertEqual(after["rules"][0]["judged"], 600)
         self.assertEqual(self.rules_of(node)["debug"]["judged"], 600, "serve follows the new page")
 
+    def test_a_reload_goes_on_with_the_counts(self):
+        node = self.appliance(rules=DROP_AND_ROUTE,
+                              listeners=[{"protocol": "lines", "port": ROUTED_PORT}]).start()
+        self.send(node, lines_of("info", 300))
+        before = self.listed(node)
+        node.write_rules({"rules": [{"name": "new", "when": "level=trace", "do": "drop"}] + DROP_AND_ROUTE["rules"][::-1],
+                          "default": {"route": "events"}})
+
+        answer = node.tool("rules", "reload", "-c", node.config)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        after = self.listed(node)
+        self.send(node, lines_of("info", 50))
+
+        self.assertEqual([rule["name"] for rule in after["rules"]], ["new", "errors", "debug"])
+        self.assertEqual([rule["judged"] for rule in after["rules"]], [0, 300, 300])
+        self.assertEqual(after["generation"], before["generation"] + 1)
+        self.assertNotEqual(after["epoch"], before["epoch"])
+        rules = self.rules_of(node)
+        self.assertEqual([rules[name]["judged"] for name in ("new", "errors", "debug")], [50, 350, 350])
+
     def test_counts_are_the_same_everywhere_and_agree_with_the_ledger(self):
         node = self.appliance(workers=2, rules=ALL_KINDS,
                               listeners=[{"protocol": "lines", "port": ROUTED_PORT},

@@ -8,7 +8,6 @@
 #include "base/histogram.h"
 #include "tests/tools/penstock_run.h"
 #include "tests/tools/runtime_pages.h"
-#include "tests/wire/rules_page_image.h"
 
 namespace {
 
@@ -99,21 +98,19 @@ TEST(Status, SaysWhichRulesAreInForceAndWhetherTheyDecide)
     RuntimePages pages(2);
     pages.Node().rule_count = 2;
     pages.Node().rules_epoch = 0xfedcba9876543210;
+    pages.Node().rules_loaded_wall_ms = clock_now().wall_ms - int64_t{3} * 3600 * MS_PER_S;
     const std::string before = Status(pages, "").out;
-    RulesPageImage({{"a"}, {"b"}}).Write(pages.Folder());
     pages.Stats(0).counters[STATS_rules_storms] = 3;
     pages.Stats(1).counters[STATS_rules_storms] = 4;
 
     const std::string out = Status(pages, "").out;
     const Json report(json_loads(Status(pages, "--json").out.c_str(), 0, nullptr), json_decref);
 
-    EXPECT_TRUE(Contains(before, "  2 rules, epoch fedcba9876543210; 0 match storms\n")) << before;
-    EXPECT_TRUE(Contains(out, "  2 rules, epoch fedcba9876543210, loaded 2026-01-01T00:00:00.123Z; "
-                              "7 match storms: no rule decided on those records\n"))
-        << out;
+    const std::string rules = "  2 rules, epoch fedcba9876543210, loaded 3h 00m ago; ";
+    EXPECT_TRUE(Contains(before, rules + "0 match storms\n")) << before;
+    EXPECT_TRUE(Contains(out, rules + "7 match storms: no rule decided on those records\n")) << out;
     ASSERT_NE(report, nullptr);
     EXPECT_EQ(json_integer_value(json_object_get(report.get(), "rules_storms")), 7);
-    EXPECT_EQ(json_integer_value(json_object_get(report.get(), "rules_loaded")), 1767225600123);
 }
 
 TEST(Status, ShowsLanesOfARunningNodeOnly)

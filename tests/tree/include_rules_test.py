@@ -26,7 +26,8 @@ SERVE_STORAGE = {"storage/reader.h", "storage/scrub.h"}
 
 # Header prefix: where it may be included (files or folders).
 DOORS = [
-    ("rte_", ["nic/dpdk_", "tests/nic/", "bench/"]),
+    ("rte_rcu_qsbr.h", ["dataplane/rules_rcu.c"]),
+    ("rte_", ["nic/dpdk_", "tests/nic/", "bench/"], r"^rte_(?!rcu_qsbr\.h)"),
     ("hs", ["pipeline/rules", "bench/"], r"^hs(/hs)?\.h$"),
     ("liburing.h", ["storage/uring_disk.c", "tests/storage/", "bench/"]),
     ("event2/", ["serve/"]),
