@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/endian.h"
 #include "serve/text.h"
 
@@ -113,10 +112,6 @@ static void write_rules(const struct rules_view *view, struct shown_rule *rules,
     text_metric_family(out, "rules_not_shown", "gauge",
                        "Rules without series here: those with the fewest matches. /rules has all.");
     text_printf(out, "penstock_rules_not_shown %zu\n", view->facts.rule_count - count);
-    text_metric_family(out, "rules_loaded_timestamp_seconds", "gauge",
-                       "When the rules in force were loaded, since 1970.");
-    text_printf(out, "penstock_rules_loaded_timestamp_seconds %.3f\n",
-                (double)view->facts.loaded_wall_ms / MS_PER_S);
 }
 
 void rules_metrics_write(const struct rules_view *view, struct text *out)

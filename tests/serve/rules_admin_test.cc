@@ -122,7 +122,6 @@ TEST(RulesMetrics, HaveASeriesForEachRuleAndCount)
     EXPECT_TRUE(
         Contains(text, "\npenstock_rule_matches_total{rule=\"payments\",mode=\"enforce\"} 0\n"));
     EXPECT_TRUE(Contains(text, "\npenstock_rules_not_shown 0\n"));
-    EXPECT_TRUE(Contains(text, "\npenstock_rules_loaded_timestamp_seconds 1767225600.123\n"));
 }
 
 TEST(RulesMetrics, EscapeWhatALabelCannotHold)
