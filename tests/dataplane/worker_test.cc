@@ -405,6 +405,30 @@ TEST_F(WorkerTest, HoldsBackInsteadOfLosingWhenTheDiskStops)
     ExpectLedgerAddsUp();
 }
 
+// So many small frames that their number, not their bytes, is what a commit runs out of.
+TEST_F(WorkerTest, HoldsBackWhenFramesAreShortAndTheDiskStops)
+{
+    sim_disk_hold(disk_.get(), true);
+    Values expected;
+    for (int i = 0; i < 4000; i++) { // in as many frames
+        expected.push_back(std::to_string(i));
+        PutLines(expected.back());
+    }
+    for (int turn = 0; turn < 1000; turn++) {
+        now_.mono_ns += NS_PER_MS;
+        worker_turn(worker_.get(), now_);
+        ASSERT_LE(sim_packets_out(packets_.get()), kFramesHeldMax + PACKETS_BURST_MAX);
+    }
+    EXPECT_GT(sim_packets_waiting(packets_.get()), 0U);
+    EXPECT_GT(Counter(STATS_worker_turns_held), 0U);
+
+    sim_disk_hold(disk_.get(), false);
+    Settle();
+
+    EXPECT_EQ(Stored(log_topics_[0]), expected);
+    ExpectLedgerAddsUp();
+}
+
 TEST_F(WorkerTest, StoresNothingTwiceAndNothingLessAfterARefusedWrite)
 {
     sim_disk_fail_writes(disk_.get(), /*first=*/3, /*count=*/1, STATUS_IO);
@@ -535,6 +559,7 @@ class WorkerSwapTest : public WorkerTest {
     void Turn()
     {
         now_.mono_ns += 10 * NS_PER_US;
+        segment_supply_work(supply_.get(), now_.mono_ns);
         worker_turn(worker_.get(), now_);
     }
 
