@@ -198,10 +198,11 @@ static void worker_receive(struct worker *worker)
 {
     struct burst *const burst = &worker->burst;
     if (worker->phase != PHASE_RUNNING) { return; }
-    if (!burst_is_spent(worker)) {
-        if (worker->commit.full) { count(worker, STATS_worker_turns_held, 1); }
+    if (worker->commit.full) {
+        count(worker, STATS_worker_turns_held, 1);
         return;
     }
+    if (!burst_is_spent(worker)) { return; }
     assert_hot(burst->settled == burst->count);
 
     burst->decoded = 0;
@@ -513,13 +514,12 @@ static bool close_commit(struct worker *worker)
     return true;
 }
 
-/* The same for one that may not grow any more. */
+/* The same for one that must not grow any more. */
 static bool close_commit_now(struct worker *worker)
 {
-    worker->commit.full = true;
-    const bool closed = close_commit(worker);
-    worker->commit.full = false;
-    return closed;
+    if (!open_commit_close_now(&worker->commit, worker->rules_epoch, worker->now)) { return false; }
+    commit_is_closed(worker);
+    return true;
 }
 
 COLD static void refuse_too_large(struct worker *worker, const struct record *record)
