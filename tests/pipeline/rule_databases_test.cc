@@ -220,7 +220,6 @@ TEST(RuleLimits, PatternsThatTakeTooLongAreRefusedWithTheDearest)
     EXPECT_EQ(b.Compile(), nullptr);
 
     ASSERT_EQ(b.errors.size(), 1U) << testing::PrintToString(b.errors);
-    printf("%s\n", b.errors[0].c_str());
     EXPECT_NE(b.errors[0].find("more than 1s"), std::string::npos) << b.errors[0];
     EXPECT_NE(b.errors[0].find("rules.yaml:"), std::string::npos) << b.errors[0];
 }
