@@ -123,7 +123,7 @@ void Turn(struct rules_rcu *rcu, size_t worker, const std::atomic<bool> &stop,
 
 TEST_F(RulesRcu, ThousandsOfSwapsUnderWorkersThatJudge)
 {
-    constexpr uint64_t kSwaps = 2000;
+    constexpr uint64_t kSwaps = 500;
     std::atomic<bool> stop{false};
     std::atomic<uint64_t> judged[kWorkers] = {};
     std::vector<std::thread> workers;

