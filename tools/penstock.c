@@ -7,9 +7,9 @@
 #include "base/yaml.h"
 #include "tools/command.h"
 
-static const struct command *const commands[] = {&command_audit,  &command_check, &command_ledger,
-                                                 &command_log,    &command_send,  &command_status,
-                                                 &command_storage};
+static const struct command *const commands[] = {&command_audit,  &command_check,  &command_ledger,
+                                                 &command_log,    &command_rules,  &command_send,
+                                                 &command_status, &command_storage};
 
 static int print_usage(FILE *out, int code)
 {
