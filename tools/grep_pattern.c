@@ -31,6 +31,12 @@ static void put(struct grep_reading *reading, const char *text)
     reading->out += sprintf(reading->out, "%s", text);
 }
 
+static bool is_letter(int byte)
+{
+    const int lower = byte | 0x20;
+    return byte < 0x80 && lower >= 'a' && lower <= 'z';
+}
+
 static int peek(const struct grep_reading *reading, size_t ahead)
 {
     const size_t at = reading->at + ahead;
@@ -120,7 +126,7 @@ static bool take_bracket(struct grep_reading *reading)
             in.at[at + 1] != 0) {
             return refuse(reading, "[. .], [= =] or a class without a name");
         }
-        if (byte == '-' || (byte >= '0' && byte <= '9') || (byte | 0x20) - 'a' < 26U) {
+        if (byte == '-' || (byte >= '0' && byte <= '9') || is_letter(byte)) {
             *reading->out++ = (char)byte;
         } else {
             reading->out += sprintf(reading->out, "\\x%02x", byte);
@@ -234,7 +240,7 @@ static bool take_escape(struct grep_reading *reading)
         return refuse(reading, "\\< and \\>: say \\b if that will do");
     }
     if (byte == '`' || byte == '\'') { return refuse(reading, "\\` and \\'"); }
-    if (byte == '0' || (byte | 0x20) - 'a' < 26) {
+    if (byte == '0' || is_letter(byte)) {
         return refuse(reading, "a backslash before what needs none");
     }
     return put_literal(reading, (uint8_t)byte);

@@ -443,7 +443,7 @@ enum suricata_result suricata_rule_parse(struct bytes line, struct suricata_rule
     if (line.len_bytes == 0 || line.at[0] == '#') { return SURICATA_NOTHING; }
 
     struct parsing parsing = {.out = out};
-    struct bytes body;
+    struct bytes body = bytes_null();
     bool good = memchr(line.at, 0, line.len_bytes) == NULL || refuse(out, "a zero byte");
     good = good && take_body(line, out, &body) && take_options(&parsing, body);
     if (good && out->pattern_count == 0) { good = refuse(out, "neither content nor pcre"); }
