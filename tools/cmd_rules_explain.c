@@ -44,27 +44,38 @@ struct json_fields {
     size_t count;
 };
 
+static void add_json(const struct rule_field *field, struct json_fields *out)
+{
+    if (field->kind != RULE_FIELD_JSON) { return; }
+    for (size_t i = 0; i < out->count; i++) {
+        if (bytes_equal(out->paths[i], field->name)) { return; }
+    }
+    if (out->count < RULES_JSON_PATHS_MAX) { out->paths[out->count++] = field->name; }
+}
+
 static void collect_json(const struct rule_condition *condition, struct json_fields *out)
 {
     for (size_t i = 0; i < condition->child_count; i++) {
         collect_json(&condition->children[i], out);
     }
-    if (condition->kind != RULE_CONDITION_TEST || condition->field.kind != RULE_FIELD_JSON) {
-        return;
+    if (condition->kind == RULE_CONDITION_TEST) { add_json(&condition->field, out); }
+}
+
+static void collect_all_json(const struct rules_source *source, struct json_fields *out)
+{
+    for (size_t i = 0; i < source->rule_count; i++) {
+        const struct rule_action *const action = &source->rules[i].action;
+        collect_json(&source->rules[i].when, out);
+        if (action->sets_key) { add_json(&action->key_field, out); }
+        if (action->limit_by_field) { add_json(&action->limit_field, out); }
     }
-    for (size_t i = 0; i < out->count; i++) {
-        if (bytes_equal(out->paths[i], condition->field.name)) { return; }
-    }
-    if (out->count < RULES_JSON_PATHS_MAX) { out->paths[out->count++] = condition->field.name; }
 }
 
 static void print_json_fields(const struct rules_source *source, struct bytes value)
 {
     struct json_fields fields = {.count = 0};
     struct json_paths *paths;
-    for (size_t i = 0; i < source->rule_count; i++) {
-        collect_json(&source->rules[i].when, &fields);
-    }
+    collect_all_json(source, &fields);
     if (fields.count == 0) { return; }
     if (json_paths_create(fields.paths, fields.count, &paths) != STATUS_OK) { return; }
     struct json_room *const room = allocate_zeroed(1, sizeof *room);

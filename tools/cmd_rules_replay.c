@@ -80,7 +80,7 @@ static bool newest_epoch(const struct log_places *places, uint64_t *out)
 {
     struct rules_history *const history = allocate_zeroed(1, sizeof *history);
     history->from_wall_ms = INT64_MIN;
-    history->to_wall_ms = INT64_MIN; /* no spans */
+    history->to_wall_ms = INT64_MAX;
     history->on_loss = on_loss;
     for (size_t i = 0; i < places->count; i++) {
         struct log_place top = places->at[i];

@@ -191,8 +191,10 @@ static const char *decode_object(struct trial_input *input, struct bytes bytes,
         snprintf(input->error, sizeof input->error, "no JSON object: %s", error.text);
         return input->error;
     }
-    const char *wrong = record_json_decode(input->json, bytes.len_bytes, &input->fields);
-    if (wrong == NULL) { wrong = refuse_unknown_members(input); }
+    const char *wrong = refuse_unknown_members(input);
+    if (wrong == NULL) {
+        wrong = record_json_decode(input->json, bytes.len_bytes, &input->fields);
+    }
     if (wrong == NULL) { wrong = take_topic(input, input->fields.topic, out); }
     if (wrong == NULL) { wrong = take_source(json_object_get(input->json, "source"), out); }
     if (wrong == NULL) {
