@@ -19,6 +19,7 @@ from differential import NODE
 PENSTOCK = sys.argv.pop(1) if len(sys.argv) > 1 else 'penstock'
 SECONDS = 20  # of one file, on a busy machine; most take a few milliseconds
 MEMORY_KIB = 1 << 20
+REFUSED = 78  # EX_CONFIG
 NOBODY = 65534
 DEFAULT = "default: { route: events }\n"
 
@@ -70,11 +71,11 @@ class Files(unittest.TestCase):
         (self.rules.write_bytes if isinstance(text, bytes) else self.rules.write_text)(text)
 
     def assert_refused(self, text, *words, line=2, **more):
-        """Exit 1, and a message at rules.yaml:LINE with all the words. line None: of the whole file."""
+        """Exit 78, and a message at rules.yaml:LINE with all the words. line None: of the whole file."""
         if text is not None:
             self.write(text)
         code, out = self.run_check(**more)
-        self.assertEqual(code, 1, out[:2000])
+        self.assertEqual(code, REFUSED, out[:2000])
         where = 'rules.yaml' if line is None else f'rules.yaml:{line}:'
         errors = [said for said in out.splitlines() if where in said]
         self.assertTrue(any(all(word in said for word in words) for said in errors), f'{where} {words} is not in\n{out[:2000]}')
@@ -284,7 +285,7 @@ class Yaml(Files):
             with self.subTest(whole[:end]):
                 self.write(whole[:end])
                 code, out = self.run_check()
-                self.assertEqual(code, 1)
+                self.assertEqual(code, REFUSED)
                 self.assertIn('rules.yaml:', out)
 
     def test_nothing_at_all(self):

