@@ -310,6 +310,12 @@ static const struct config_key keys[] = {
      IN_CONFIG(runtime),
      config_read_directory},
 
+    {{"cache", "string", "", "", "/var/cache/penstock",
+      "Absolute directory for what can be made again: compiled rules, and a copy of each rules file "
+      "that was in force. Made where it is missing."},
+     IN_CONFIG(cache),
+     config_read_directory},
+
     {{"dpdk", "section", "", "", "", "What is handed to DPDK."}},
     {{"dpdk.arguments", "list of strings", "0", "64", "",
       "Further arguments for DPDK's EAL, behind our own. Cores are refused: workers.cores has "

@@ -83,6 +83,7 @@ class Appliance:
         self.settings = merged({
             "node": "e2e-%d" % os.getpid(),
             "runtime": self.runtime,
+            "cache": os.path.join(self.work, "cache"),
             "workers": {"cores": cores(workers), "polling": "adaptive"},
             "ports": [{"device": names if workers > 1 else names[0], "address": rack.APPLIANCE + "/24"}],
             "listeners": [
@@ -103,6 +104,15 @@ class Appliance:
         self.hop = hop
         if hop is not None:
             hop.start()
+
+    def write_rules(self, rules):
+        """Another rules file beside what runs: nothing changes before a reload. Bytes are written as they are."""
+        if not isinstance(rules, bytes):
+            rules = json.dumps(rules).encode()
+        path = os.path.join(self.work, "rules.yaml")
+        with open(path + ".new", "wb") as file:
+            file.write(rules)
+        os.replace(path + ".new", path)
 
     def write_config(self):
         self._write("penstock.yaml", self.settings)
@@ -229,10 +239,11 @@ class Appliance:
             time.sleep(0.3)
         raise AssertionError("not quiet within %g s: %s" % (seconds, json.dumps(last["records"])))
 
-    def http(self, path):
+    def http(self, path, method="GET", seconds=5):
         """(status, body) of the admin port; (0, reason) when nobody answers."""
         try:
-            with urllib.request.urlopen("http://%s%s" % (ADMIN, path), timeout=5) as answer:
+            request = urllib.request.Request("http://%s%s" % (ADMIN, path), method=method)
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

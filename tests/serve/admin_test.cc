@@ -21,6 +21,7 @@
 #include "serve/server.h"
 #include "serve/text.h"
 #include "tests/serve/node.h"
+#include "tests/wire/rules_page_image.h"
 #include "wire/control.h"
 
 namespace {
@@ -59,7 +60,7 @@ struct Runtime {
     {
         mapped_file_close(&stats);
         mapped_file_close(&node);
-        for (const char *file : {"/stats-0000", "/node", "/control.sock", ""}) {
+        for (const char *file : {"/stats-0000", "/node", "/rules", "/control.sock", ""}) {
             (void)remove((path + file).c_str());
         }
     }
@@ -180,10 +181,14 @@ std::vector<std::string> Lint(const std::string &text)
 
 TEST_F(AdminTest, MetricsAreWellFormed)
 {
+    RulesPageImage({{"quo\"ted\\"}, {"two\nlines\t", true}, {"quo\"ted\\", true}, {"\xff"}})
+        .Write(runtime.path);
+
     const std::string text = Metrics();
 
     EXPECT_EQ(Lint(text), std::vector<std::string>{});
     EXPECT_GT(std::count(text.begin(), text.end(), '\n'), 200);
+    EXPECT_NE(text.find("penstock_rule_matches_total{"), std::string::npos);
 }
 
 TEST(MetricsLint, FindsWhatItLooksFor)

@@ -49,6 +49,7 @@ struct sim_node {
     struct config_topic topics_of_config[SIM_NODE_TOPICS_MAX];
     struct listeners listeners;
     struct rule_set *own_rules; /* when the settings have none */
+    const char *rules_text;     /* what the file says now; NULL: the rules never change */
 
     /* outlive a crash of the process */
     struct root_page *root;
@@ -63,6 +64,8 @@ struct sim_node {
 
     /* from a restart to its end */
     bool up;
+    struct rules_rcu *rules_rcu; /* NULL: the rules never change */
+    bool reload_wanted;
     struct partitions partitions;
     struct segment_supply *supply;
     struct retention *retention;
@@ -129,8 +132,12 @@ struct rule_set *sim_node_rules(const struct sim_node_settings *settings, const 
     for (size_t i = 0; i < settings->listener_count; i++) {
         listener_topics[i] = settings->listeners[i].topic;
     }
-    const struct rules_world world = {settings->topics, settings->topic_count, listener_topics,
-                                      settings->listener_count, NULL, NULL};
+    const struct rules_world world = {settings->topics,
+                                      settings->topic_count,
+                                      listener_topics,
+                                      settings->listener_count,
+                                      NULL,
+                                      NULL};
     struct diagnostics *const diagnostics = diagnostics_create();
     struct rule_set *const rules =
         text == NULL ? rules_load(NULL, (struct file_place){0}, &world, diagnostics)
@@ -299,6 +306,36 @@ static enum status make_native(struct sim_node *node)
     return seat_native_init(&node->native, &node->config, &node->partitions, secret);
 }
 
+static struct rules_generation *make_rules(struct sim_node *node, uint64_t number, size_t workers)
+{
+    struct rules_generation *generation;
+    const struct rules_generation_options options = {
+        .rules = sim_node_rules(&node->settings, node->rules_text),
+        .number = number,
+        .worker_count = workers,
+        .records_max = WORKER_RECORDS_MAX,
+    };
+    assert(options.rules != NULL);
+    const enum status status = rules_generation_create(&options, &generation);
+    assert(status == STATUS_OK);
+    return generation;
+}
+
+static void make_first_rules(struct sim_node *node, size_t workers)
+{
+    node->reload_wanted = false;
+    if (node->rules_text == NULL) { return; }
+    const enum status status = rules_rcu_create(make_rules(node, 1, workers), &node->rules_rcu);
+    assert(status == STATUS_OK);
+}
+
+void sim_node_reload(struct sim_node *node, const char *text)
+{
+    assert(node->rules_text != NULL);
+    node->rules_text = text;
+    node->reload_wanted = node->up;
+}
+
 static enum status make_seat(struct sim_node *node, size_t index, struct instant now)
 {
     const struct sim_node_settings *const settings = &node->settings;
@@ -328,6 +365,7 @@ static enum status make_seat(struct sim_node *node, size_t index, struct instant
         .lane_pool_runs = settings->lane_pool_runs,
         .listeners = &node->listeners,
         .rules = settings->rules != NULL ? settings->rules : node->own_rules,
+        .rules_rcu = node->rules_rcu,
         .native = node->native.homes != NULL ? &node->native : NULL,
         .now = now,
     };
@@ -343,6 +381,8 @@ static void take_down(struct sim_node *node)
         mapped_file_close(&seat->ring);
     }
     node->seat_count = 0;
+    rules_rcu_destroy(node->rules_rcu);
+    node->rules_rcu = NULL;
     seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
@@ -366,6 +406,7 @@ enum status sim_node_restart(struct sim_node *node, size_t workers, struct insta
     node->root->worker_count = (uint32_t)workers;
     status = make_supply(node, now);
     if (status == STATUS_OK) { status = make_native(node); }
+    make_first_rules(node, workers);
     for (size_t i = 0; status == STATUS_OK && i < workers; i++) {
         node->seat_count = i + 1;
         status = make_seat(node, i, now);
@@ -474,6 +515,28 @@ bool sim_node_sent(struct sim_node *node, struct sim_datagram *out)
 
 /* --------------------------------------------------------------------------------------- turns */
 
+/* What the loader's thread does, once it has compiled. */
+static void load_rules(struct sim_node *node)
+{
+    if (node->rules_rcu == NULL || !rules_rcu_settle(node->rules_rcu) || !node->reload_wanted) {
+        return;
+    }
+    node->reload_wanted = false;
+    const uint64_t number = rules_rcu_newest(node->rules_rcu)->number + 1;
+    rules_rcu_publish(node->rules_rcu, make_rules(node, number, node->seat_count));
+}
+
+/* As dataplane/lcore.c around a worker that may sleep. */
+static bool turn_seat(struct sim_node *node, struct worker *worker, struct instant now)
+{
+    worker_wakes(worker);
+    const bool worked = worker_turn(worker, now);
+    if (node->rules_rcu != NULL && !worked && sim_random_below(&node->random, 2) == 0) {
+        worker_sleeps(worker);
+    }
+    return worked;
+}
+
 /* What the steward's thread does, at moments of its own. */
 static void help(struct sim_node *node, struct instant now)
 {
@@ -492,11 +555,12 @@ void sim_node_turn(struct sim_node *node, struct instant now)
     if (!node->up) { return; }
     sim_disk_advance(node->disk, now.mono_ns);
     help(node, now);
+    load_rules(node);
 
     bool worked = false;
     size_t index = sim_random_below(&node->random, node->seat_count);
     for (size_t i = 0; i < node->seat_count; i++) {
-        worked |= worker_turn(node->seats[index].seat.worker, now);
+        worked |= turn_seat(node, node->seats[index].seat.worker, now);
         collect_sent(node, index);
         index = index + 1 == node->seat_count ? 0 : index + 1;
     }
@@ -645,6 +709,7 @@ struct sim_node *sim_node_create(const struct sim_node_settings *settings)
     assert(node != NULL);
     node->settings = *settings;
     node->random.state = settings->seed;
+    node->rules_text = settings->rules_text;
     fill_config(node);
     listeners_init(&node->listeners, &node->config);
     if (settings->rules == NULL) {

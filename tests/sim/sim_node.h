@@ -49,6 +49,8 @@ struct sim_node_settings {
     const char *topics[SIM_NODE_TOPICS_MAX];
     size_t topic_count;
     const struct rule_set *rules; /* may serve many nodes; NULL: every listener has a topic */
+    const char
+        *rules_text; /* of rules that sim_node_reload may replace; NULL: never, it has `rules` */
     uint64_t segment_bytes;
     uint64_t commit_bytes;
     uint64_t commit_linger_ns;
@@ -89,6 +91,10 @@ void sim_node_destroy(struct sim_node *node);
  * refuses); then it is down, and may be tried again. */
 MUST_CHECK enum status sim_node_restart(struct sim_node *node, size_t workers, struct instant now);
 bool sim_node_is_up(const struct sim_node *node);
+
+/* Another rules file: in force after the next start, and, while it is up, as soon as the rules of
+ * the reload before are. `text` must live as long as the node. */
+void sim_node_reload(struct sim_node *node, const char *text);
 
 /* One turn of every worker, in seeded order, and what is due of the helper's work. */
 void sim_node_turn(struct sim_node *node, struct instant now);

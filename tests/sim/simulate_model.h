@@ -27,12 +27,20 @@ namespace simulate {
 enum Topic { kEvents, kAudit, kTopicCount };
 inline const char *const kTopicNames[kTopicCount] = {"events", "audit"};
 
-// The rules that the model's expectations stand on.
+// The rules that the model's expectations stand on: all versions agree on some records. Of FLIP
+// records they differ in the topic, of FADE records in whether they are stored.
 inline constexpr const char *kRules =
     "rules:\n"
     "  - { name: drop, when: 'DROP', do: drop }\n"
     "  - { name: both, when: 'BOTH', do: { route: [events, audit] } }\n"
-    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n";
+    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n"
+    "  - { name: fade, when: 'FADE', do: drop }\n";
+inline constexpr const char *kOtherRules =
+    "rules:\n"
+    "  - { name: flip, when: 'FLIP', do: { route: audit } }\n"
+    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n"
+    "  - { name: both, when: 'BOTH', do: { route: [events, audit] } }\n"
+    "  - { name: drop, when: 'DROP', do: drop }\n";
 
 struct Sent {
     uint32_t lane;    // the model's number of it
@@ -45,6 +53,8 @@ struct Sent {
     native_record record;
     uint8_t expected; // fate
     std::set<int> topics;
+    bool flips = false; // its topic is the rules', and `topics` is empty
+    bool fades = false; // stored by kOtherRules alone
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
     bool at_risk = false;     // … or has not asked yet
@@ -90,6 +100,10 @@ class Model {
     bool LanesMayBeLost() const { return put_back_ || forgetful_; }
     bool DiskWasPutBack() const { return put_back_; }
 
+    // A record in a commit that names rules: whether these put it there. `topic` as it is in the
+    // log.
+    void CheckPlace(const std::optional<std::string> &key, const std::optional<std::string> &value,
+                    int topic, bool by_other_rules);
     // The whole log at rest, and the lanes as recovery puts them together.
     void CheckLog(struct files files);
     void CheckLanes(const std::vector<const lane_resume_set *> &partitions);

@@ -1,12 +1,17 @@
 #include "tests/sim/simulate_world.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "base/config.h"
 #include "base/endian.h"
 #include "storage/lane_recovery.h"
 #include "tests/sim/simulate_verify.h"
+#include "wire/log_format.h"
+#include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 namespace simulate {
 
@@ -150,13 +155,18 @@ void World::AddProducers()
 }
 
 World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
-    : random_{seed}, trace_(trace), model_(seed ^ 0x5eed)
+    : random_{seed}, trace_(trace), model_(seed ^ 0x5eed), rules_random_{seed ^ 0xa11e5},
+      rules_epoch_(rule_set_epoch(rules))
 {
     (void)random_u64(&random_);
     DrawTroubles();
     sim_clock_init(&clock_, uint64_t{1000} * NS_PER_S, 1'700'000'000'000);
     DrawSettings(random_u64(&random_));
     settings_.rules = rules;
+    if (sim_random_below(&rules_random_, 2) == 0) {
+        settings_.rules_text = kRules;
+        rules_ns_ = NowNs();
+    }
     network_ = sim_network_create(random_u64(&random_));
     AddProducers();
     stranger_ = {kStrangerHost, 666};
@@ -774,6 +784,7 @@ void World::Step(uint64_t end_ns)
     sim_clock_advance(&clock_, std::min(end_ns, NextNs()));
     if (NowNs() >= meddle_ns_) { Meddle(); }
     if (NowNs() >= lines_ns_) { SendLines(); }
+    if (NowNs() >= rules_ns_) { SwapRules(); }
     Deliver();
     if (NowNs() >= impostor_ns_) {
         lane_on_timer(impostor_, NowNs());
@@ -811,6 +822,15 @@ void World::Step(uint64_t end_ns)
     }
 }
 
+// Often soon after the one before, also while that one is not in force everywhere.
+void World::SwapRules()
+{
+    const bool soon = sim_random_below(&rules_random_, 3) == 0;
+    rules_ns_ = NowNs() + sim_random_between(&rules_random_, 1, soon ? 3000 : 200'000) * NS_PER_US;
+    has_other_rules_ = !has_other_rules_;
+    sim_node_reload(node_, has_other_rules_ ? kOtherRules : kRules);
+}
+
 void World::RunUntil(uint64_t end_ns)
 {
     while (NowNs() < end_ns) { Step(end_ns); }
@@ -823,6 +843,7 @@ void World::BePeaceful()
     peace_ = true;
     meddle_ns_ = UINT64_MAX;
     lines_ns_ = UINT64_MAX;
+    rules_ns_ = UINT64_MAX;
     lane_destroy(impostor_);
     impostor_ = nullptr;
     impostor_ns_ = UINT64_MAX;
@@ -952,6 +973,61 @@ void World::CheckAtRest()
     }
 }
 
+void World::CheckRulesOfEntry(struct bytes batch, int topic, bool by_other_rules)
+{
+    const auto text_of = [](struct bytes bytes) -> std::optional<std::string> {
+        if (bytes_are_null(bytes)) { return std::nullopt; }
+        return std::string(reinterpret_cast<const char *>(bytes.at), bytes.len_bytes);
+    };
+    struct record_batch_header header;
+    struct record_batch_walk walk;
+    struct record_batch_record record;
+    uint8_t *unpacked = nullptr;
+    if (record_batch_header_decode(batch, &header) != STATUS_OK) { return; }
+    if (record_codec_walk_begin(&walk, batch, &header, &unpacked) != STATUS_OK) { return; }
+    while (record_batch_next(&walk, &record) == STATUS_OK) {
+        model_.CheckPlace(text_of(record.key), text_of(record.value), topic, by_other_rules);
+    }
+    free(unpacked);
+}
+
+void World::CheckRulesOfSegment(struct bytes file)
+{
+    struct commit_header header;
+    for (size_t position = LOG_BLOCK_BYTES; position < file.len_bytes;) {
+        const struct bytes rest = bytes_slice(file, position, file.len_bytes);
+        if (commit_header_decode(rest, &header) != STATUS_OK) { return; }
+        const bool by_other_rules = header.rules_epoch != rules_epoch_;
+        for (uint32_t i = 0; i < header.entry_count; i++) {
+            const struct entry entry = entry_decode(rest, i);
+            struct bytes batch;
+            if (entry.type != ENTRY_RECORDS || entry_bytes(rest, &entry, &batch) != STATUS_OK) {
+                continue;
+            }
+            tally_.commits_by_other_rules += by_other_rules;
+            /* Topics are declared in the order of the configuration, in every log. */
+            CheckRulesOfEntry(batch, entry.topic == 0 ? kEvents : kAudit, by_other_rules);
+        }
+        position += header.length_bytes;
+    }
+}
+
+// Each record that some disk has is in a commit, whose header names the rules that put it there.
+void World::CheckRulesOfCommits()
+{
+    constexpr uint64_t kGapMax = 64;
+    for (uint32_t partition = 0; partition < sim_node_partition_count(node_); partition++) {
+        for (uint64_t number = 1, missing = 0; missing < kGapMax; number++) {
+            char name[LOG_NAME_BYTES];
+            log_segment_name(partition, number, name);
+            uint64_t size = 0;
+            const uint8_t *const at = sim_disk_bytes(sim_node_disk(node_), name, &size);
+            missing = at == nullptr ? missing + 1 : 0;
+            if (at != nullptr) { CheckRulesOfSegment(bytes_of(at, size)); }
+        }
+    }
+}
+
 void World::CheckEnd()
 {
     struct sim_disk *const disk = sim_node_disk(node_);
@@ -985,6 +1061,7 @@ void World::CheckEnd()
         Violate("C5: %s", damage.c_str());
     }
     model_.CheckLog(files);
+    CheckRulesOfCommits();
     model_.CheckLanes(pointers);
     for (lane_resume_set &set : sets) { lane_resume_set_deinit(&set); }
 }
@@ -1022,6 +1099,7 @@ void World::AddTo(Tally *tally) const
     tally->fates_told = model_.ToldCount();
     for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
         const uint64_t *const counters = sim_node_stats(node_, i)->counters;
+        tally->rules_swapped += counters[STATS_rules_swaps];
         tally->lanes_imported += counters[STATS_lanes_imported];
         tally->lanes_forgotten += counters[STATS_lanes_forgotten];
         tally->takeovers_refused += counters[STATS_native_takeovers_refused];

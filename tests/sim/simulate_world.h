@@ -47,10 +47,13 @@ struct Tally {
     uint64_t unknown_sessions;
     uint64_t disks_put_back;
     uint64_t replayed;
+    uint64_t rules_swapped; // by workers
+    uint64_t commits_by_other_rules;
 };
 
 class World {
   public:
+    // `rules`: those of kRules. Some worlds go over to kOtherRules and back.
     World(uint64_t seed, const struct rule_set *rules, Trace *trace);
     ~World();
     World(const World &) = delete;
@@ -156,6 +159,10 @@ class World {
     void Settle();
     void CloseAll();
     void CheckEnd();
+    void SwapRules();
+    void CheckRulesOfCommits();
+    void CheckRulesOfSegment(struct bytes file);
+    void CheckRulesOfEntry(struct bytes batch, int topic, bool by_other_rules);
 
     struct random random_;
     Trace *trace_;
@@ -175,6 +182,10 @@ class World {
     bool impostor_is_fenced_ = false; // a newer process of the lane was accepted before it began
     uint64_t meddle_ns_ = UINT64_MAX;
     uint64_t lines_ns_ = UINT64_MAX;
+    struct random rules_random_; // a stream of its own: worlds without swaps live as they did
+    uint64_t rules_ns_ = UINT64_MAX;
+    uint64_t rules_epoch_; // of kRules
+    bool has_other_rules_ = false;
     uint64_t node_back_ns_ = 0;         // down until then
     uint64_t incarnation_ = 0;          // of what runs, or ran last
     bool incarnation_is_clear_ = false; // no run before had the same: a lost disk takes its along
