@@ -97,6 +97,8 @@ void Print(const simulate::Tally &tally)
     line("sessions unknown", tally.unknown_sessions);
     line("disks put back", tally.disks_put_back);
     line("datagrams replayed", tally.replayed);
+    line("segments retired", tally.segments_retired);
+    line("topic starts moved", tally.topic_starts_moved);
 }
 
 [[noreturn]] void Usage()

@@ -20,6 +20,7 @@
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simulate_model.h"
+#include "tests/sim/simulate_retention.h"
 #include "tests/sim/simulate_trace.h"
 
 namespace simulate {
@@ -47,6 +48,8 @@ struct Tally {
     uint64_t unknown_sessions;
     uint64_t disks_put_back;
     uint64_t replayed;
+    uint64_t segments_retired;
+    uint64_t topic_starts_moved;
 };
 
 class World {
@@ -110,6 +113,7 @@ class World {
 
     void DrawTroubles();
     void DrawSettings(uint64_t seed);
+    void DrawRetention(uint64_t seed);
     void AddProducers();
     void AddLane(size_t host, const native_producer_id &producer);
 
@@ -122,6 +126,8 @@ class World {
     DiskImage TakeImage();
     void PutBack(const DiskImage &image);
     void CheckAtRest();
+    uint64_t SegmentsOpened() const;
+    void CheckRetentionAtRest();
 
     // Producers.
     void CreateLane(Producer *producer);
@@ -163,6 +169,7 @@ class World {
     uint64_t troubles_ = 0;
     struct sim_node_settings settings_ = {};
     Model model_;
+    RetentionCheck retention_{&settings_, &model_, trace_};
     struct sim_node *node_ = nullptr;
     struct sim_network *network_ = nullptr;
     size_t node_endpoint_ = 0;
