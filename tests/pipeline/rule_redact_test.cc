@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "pipeline/rule_spans.h"
 
 namespace {
 
@@ -147,19 +148,19 @@ std::string Separated(size_t count) // of runs with a comma between them
 TEST(RuleRedact, OverwritesExactlyUpToTheBoundOfRuns)
 {
     std::string expected;
-    for (size_t i = 0; i < RULE_REDACT_SPANS_MAX; i++) { expected += "*,"; }
+    for (size_t i = 0; i < RULE_SPANS_MAX; i++) { expected += "*,"; }
 
-    EXPECT_EQ(Redactor("1").On(Separated(RULE_REDACT_SPANS_MAX) + "tail"), expected + "tail");
-    EXPECT_EQ(Redactor("1").On(Separated(RULE_REDACT_SPANS_MAX) + "1tail"), expected + "*****");
-    EXPECT_EQ(Redactor("1").On(Separated(3 * RULE_REDACT_SPANS_MAX)),
-              expected + std::string(4 * RULE_REDACT_SPANS_MAX, '*'));
+    EXPECT_EQ(Redactor("1").On(Separated(RULE_SPANS_MAX) + "tail"), expected + "tail");
+    EXPECT_EQ(Redactor("1").On(Separated(RULE_SPANS_MAX) + "1tail"), expected + "*****");
+    EXPECT_EQ(Redactor("1").On(Separated(3 * RULE_SPANS_MAX)),
+              expected + std::string(4 * RULE_SPANS_MAX, '*'));
 }
 
 TEST(RuleRedact, CountsRunsAndNotMatches)
 {
     EXPECT_EQ(Redactor("1").On(std::string(100000, '1') + "x"), std::string(100000, '*') + "x");
-    EXPECT_EQ(Redactor("1.*").On("x" + Separated(2 * RULE_REDACT_SPANS_MAX)),
-              "x" + std::string(4 * RULE_REDACT_SPANS_MAX, '*'));
+    EXPECT_EQ(Redactor("1.*").On("x" + Separated(2 * RULE_SPANS_MAX)),
+              "x" + std::string(4 * RULE_SPANS_MAX, '*'));
 }
 
 // --------------------------------------------------------------------------- against brute force
