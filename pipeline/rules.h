@@ -17,7 +17,7 @@
 BEGIN_C_DECLS
 
 enum {
-    RULES_MAX = 10000,
+    RULES_MAX = 16384,
     RULES_ROUTE_TOPICS_MAX = 8, /* topics of one verdict */
     RULES_NONE = -1,
 };

@@ -9,7 +9,21 @@
 #include "base/endian.h"
 #include "base/invariant.h"
 #include "base/yaml.h"
+#include "pipeline/decode.h"
 #include "pipeline/rules_compile.h"
+#include "pipeline/rules_source.h"
+
+enum { FIELD_SYSLOG = 2, FIELD_COUNT = FIELD_SYSLOG + SYSLOG_FIELD_COUNT };
+
+/* "value", "key", "syslog.hostname": as in a rules file. */
+static const char *field_name(int field)
+{
+    switch (field) {
+    case 0: return "value";
+    case 1: return "key";
+    default: return syslog_field_name((enum syslog_field)(field - FIELD_SYSLOG));
+    }
+}
 
 /* One reading of one file. */
 struct rules_reading {
@@ -197,27 +211,32 @@ static void read_pattern(const struct rules_reading *reading, const struct yaml_
                           "an empty pattern; say '.*' if every record is meant");
         return;
     }
-    out->pattern = node->text;
-    out->pattern_place = node->place;
+    out->when.kind = RULE_CONDITION_TEST;
+    out->when.test = RULE_TEST_MATCH;
+    out->when.pattern = node->text;
+    out->when.place = node->place;
     rules_check_pattern(node->text, node->place, reading->diagnostics);
 }
 
 static void read_field(const struct rules_reading *reading, const struct yaml_node *node,
                        struct rule_source *out)
 {
-    const char *names[RULE_FIELD_COUNT];
-    for (int i = 0; i < RULE_FIELD_COUNT; i++) { names[i] = rule_field_name(i); }
+    const char *names[FIELD_COUNT];
+    for (int i = 0; i < FIELD_COUNT; i++) { names[i] = field_name(i); }
 
     if (node->kind != YAML_SCALAR) {
         diagnostics_error(reading->diagnostics, node->place, "must be the name of a field");
         return;
     }
-    for (int i = 0; i < RULE_FIELD_COUNT; i++) {
+    for (int i = 0; i < FIELD_COUNT; i++) {
         if (strcmp(names[i], node->text) != 0) { continue; }
-        out->field = i;
+        out->when.field.kind = i == 0   ? RULE_FIELD_VALUE
+                               : i == 1 ? RULE_FIELD_KEY
+                                        : RULE_FIELD_HEADER;
+        out->when.field.name = bytes_of_text(field_name(i));
         return;
     }
-    refuse_unknown(reading, node->place, "field", node->text, names, RULE_FIELD_COUNT);
+    refuse_unknown(reading, node->place, "field", node->text, names, FIELD_COUNT);
 }
 
 /* A pattern on the value, or { field, match }. */
@@ -226,7 +245,7 @@ static void read_condition(const struct rules_reading *reading, const struct yam
 {
     static const struct rule_keys keys = {
         "key of a condition", {"field", "match"}, {"all", "any", "not", "below", "above"}};
-    out->field = RULE_FIELD_VALUE;
+    out->when.field.kind = RULE_FIELD_VALUE;
     if (node->kind == YAML_SCALAR) {
         read_pattern(reading, node, out);
         return;
@@ -281,7 +300,12 @@ static void read_rule(const struct rules_reading *reading, const struct yaml_nod
         out->name = name->text;
     }
     if (when != NULL) { read_condition(reading, when, out); }
-    if (action != NULL) { read_action(reading, action, &out->verdict); }
+    if (action == NULL) { return; }
+    struct verdict verdict;
+    read_action(reading, action, &verdict);
+    out->action.drop = verdict.fate == VERDICT_DROP;
+    out->action.topic_count = verdict.topic_count;
+    memcpy(out->action.topics, verdict.topics, sizeof out->action.topics);
 }
 
 /* The places of names, to be sorted: by name, then by place. */
@@ -364,10 +388,11 @@ static void read_root(struct rules_reading *reading, const struct yaml_node *roo
 }
 
 /* What holds for each listener when no rule matched: its own topic, else the file's default. */
-static struct verdict *read_fallbacks(const struct rules_reading *reading)
+static struct rule_fallback *read_fallbacks(const struct rules_reading *reading)
 {
     const struct rules_world *const world = reading->world;
-    struct verdict *const fallbacks = allocate_zeroed(world->listener_count, sizeof *fallbacks);
+    struct rule_fallback *const fallbacks =
+        allocate_zeroed(world->listener_count, sizeof *fallbacks);
     for (size_t i = 0; i < world->listener_count; i++) {
         const int32_t topic = world->listener_topics[i];
         if (topic >= 0) {
@@ -375,7 +400,10 @@ static struct verdict *read_fallbacks(const struct rules_reading *reading)
             fallbacks[i].topics[0] = (uint16_t)topic;
             fallbacks[i].topic_count = 1;
         } else if (reading->has_default) {
-            fallbacks[i] = reading->default_verdict;
+            fallbacks[i].drop = reading->default_verdict.fate == VERDICT_DROP;
+            fallbacks[i].topic_count = reading->default_verdict.topic_count;
+            memcpy(fallbacks[i].topics, reading->default_verdict.topics,
+                   sizeof fallbacks[i].topics);
         } else {
             diagnostics_error(reading->diagnostics, reading->file,
                               "listeners[%zu] has no topic, and there is no %s: a record that "
@@ -388,14 +416,17 @@ static struct verdict *read_fallbacks(const struct rules_reading *reading)
 
 static struct rule_set *finish(struct rules_reading *reading, size_t errors_before, uint64_t epoch)
 {
-    struct verdict *const fallbacks = read_fallbacks(reading);
+    struct rule_fallback *const fallbacks = read_fallbacks(reading);
     struct rule_set *rules = NULL;
     if (diagnostics_error_count(reading->diagnostics) == errors_before) {
         const struct rules_source source = {
             .rules = reading->rules,
             .rule_count = reading->rule_count,
             .fallbacks = fallbacks,
+            .listener_names = reading->world->listener_names,
             .listener_count = reading->world->listener_count,
+            .limits = {UINT64_C(256) << 20, 60, 2000},
+            .cache_path = reading->world->cache_path,
             .epoch = epoch,
         };
         rules = rules_compile(&source, reading->file, reading->diagnostics);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/endian.h"
 #include "client/lane.h"
 #include "storage/lane_table.h"
 #include "tests/sim/sim_log.h"
@@ -35,13 +36,14 @@ std::string IdentityOf(uint32_t lane, uint32_t process, uint64_t sequence)
     return text;
 }
 
+// Letters from a to p, eight for each number drawn.
 std::string FillerOf(struct random *random, size_t length)
 {
     std::string out(length, ' ');
-    uint64_t bits = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (i % 8 == 0) { bits = random_u64(random); }
-        out[i] = static_cast<char>('a' + (bits >> (i % 8 * 8) & 0xff) % 26);
+    for (size_t i = 0; i < length; i += 8) {
+        uint8_t letters[8];
+        store_le64(letters, 0x6161616161616161 + (random_u64(random) & 0x0f0f0f0f0f0f0f0f));
+        memcpy(&out[i], letters, std::min<size_t>(8, length - i));
     }
     return out;
 }
