@@ -7,6 +7,7 @@
 
 #include "base/invariant.h"
 #include "pipeline/pattern.h"
+#include "pipeline/rule_spans.h"
 
 /* '.' matches any byte; matches tell where they begin. */
 enum { REDACT_FLAGS = HS_FLAG_DOTALL | HS_FLAG_SOM_LEFTMOST };
@@ -90,60 +91,13 @@ enum status rule_redactor_scratch(const struct rule_redactor *redactor, struct h
 
 /* ------------------------------------------------------------------------------------- running */
 
-/* [begin, end) of the field. */
-struct span {
-    uint32_t begin;
-    uint32_t end;
-};
-
-/* What is to be overwritten, while the field is still being scanned: Hyperscan may look again at
- * bytes behind a match's start (another match may begin there, and SOM is found by a second look
- * at the field). */
-struct spans {
-    uint32_t rest_begin; /* all from here on, too; UINT32_MAX: no such thing */
-    uint32_t count;
-    struct span items[RULE_REDACT_SPANS_MAX];
-};
-
-/* Mostly matches come by rising end: what the new one reaches back to becomes part of it. In any
- * other order spans may overlap, and cost room but no correctness. */
-static void spans_add(struct spans *spans, struct span span)
-{
-    while (spans->count > 0) {
-        const struct span last = spans->items[spans->count - 1];
-        if (span.begin > last.end || last.begin > span.end) { break; }
-        if (last.begin < span.begin) { span.begin = last.begin; }
-        if (last.end > span.end) { span.end = last.end; }
-        spans->count--;
-    }
-    if (spans->count < RULE_REDACT_SPANS_MAX) {
-        spans->items[spans->count++] = span;
-    } else if (span.begin < spans->rest_begin) {
-        spans->rest_begin = span.begin;
-    }
-}
-
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                     void *context)
 {
     (void)id, (void)flags;
     assert_hot(from <= to && to <= UINT32_MAX);
-    struct spans *const spans = context;
-    if (from < to && from < spans->rest_begin) {
-        spans_add(spans, (struct span){(uint32_t)from, (uint32_t)to});
-    }
+    rule_spans_add(context, (struct rule_span){(uint32_t)from, (uint32_t)to});
     return 0;
-}
-
-static void overwrite(uint8_t *field, const struct spans *spans, size_t len_bytes, uint8_t with)
-{
-    for (size_t i = 0; i < spans->count; i++) {
-        const struct span span = spans->items[i];
-        memset(field + span.begin, with, span.end - span.begin);
-    }
-    if (spans->rest_begin < len_bytes) {
-        memset(field + spans->rest_begin, with, len_bytes - spans->rest_begin);
-    }
 }
 
 bool rule_redactor_run(const struct rule_redactor *redactor, struct hs_scratch *scratch,
@@ -152,15 +106,14 @@ bool rule_redactor_run(const struct rule_redactor *redactor, struct hs_scratch *
     assert_hot(field.len_bytes < UINT32_MAX);
     if (field.len_bytes == 0) { return false; }
 
-    struct spans spans; /* its items are written before they are read */
-    spans.count = 0;
-    spans.rest_begin = UINT32_MAX;
+    struct rule_spans spans;
+    rule_spans_init(&spans);
     const hs_error_t error = hs_scan(redactor->database, (const char *)field.at,
                                      (unsigned)field.len_bytes, 0, scratch, on_match, &spans);
     assert(error == HS_SUCCESS); /* else our mistake: a scratch that was not made fit, or is busy */
-    if (spans.count == 0) { return false; }
+    if (!rule_spans_any(&spans)) { return false; }
 
     /* Writable by contract: the slice is const because most that read it must not write. */
-    overwrite((uint8_t *)(uintptr_t)field.at, &spans, field.len_bytes, with);
+    rule_spans_overwrite(&spans, (uint8_t *)(uintptr_t)field.at, field.len_bytes, with);
     return true;
 }

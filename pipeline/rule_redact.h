@@ -3,9 +3,9 @@
  * Purpose  For every match that Hyperscan reports, from its leftmost start to its end, each byte
  *          becomes one byte. Ends are not only the longest: 'a+' on "xaay" is [1,2) and [1,3),
  *          and what is overwritten is the union of all.
- * Bounds   RULE_REDACT_SPANS_MAX runs of bytes with something between them. When a field has more,
- *          all of it is overwritten from where the first run begins that found no room: too much
- *          rather than too little.
+ * Bounds   RULE_SPANS_MAX runs of overwritten bytes with something between them. When a field has
+ *          more, all of it is overwritten from where the first run begins that found no room: too
+ *          much rather than too little (rule_spans.h).
  * Owns     The compiled pattern. Hyperscan's hs.h stays in rule_redact.c.
  * Threads  Immutable once created; a scratch is one a thread. */
 #pragma once
@@ -19,8 +19,6 @@
 #include "base/status.h"
 
 BEGIN_C_DECLS
-
-enum { RULE_REDACT_SPANS_MAX = 4096 };
 
 struct hs_scratch;    /* hs.h: hs_scratch_t */
 struct rule_redactor; /* opaque */

@@ -2,8 +2,6 @@
  * is looked for alone, and when the document goes on.
  *
  * The input: paths with a space between them, a newline, the document. */
-#include <stdlib.h>
-
 #include "base/invariant.h"
 #include "pipeline/json_paths.h"
 
@@ -13,14 +11,6 @@ static bool lies_inside(const uint8_t *begin, size_t len_bytes, struct bytes par
 {
     return part.at >= begin && part.at <= begin + len_bytes &&
            part.len_bytes <= (size_t)(begin + len_bytes - part.at);
-}
-
-static struct json_room *new_room(void)
-{
-    struct json_room *const room = malloc(sizeof *room);
-    assert(room != NULL);
-    room->used_bytes = 0; /* json_room_init writes a megabyte */
-    return room;
 }
 
 static size_t split_paths(struct bytes line, struct bytes *out)
@@ -74,8 +64,9 @@ static void check_half(const struct json_paths *paths, size_t count, struct byte
 
 static void check_document(const struct bytes *wanted, size_t count, struct bytes document)
 {
-    struct json_room *const room = new_room();
-    struct json_room *const other_room = new_room();
+    static struct json_room rooms[2]; /* two megabytes: neither on the stack nor anew each time */
+    struct json_room *const room = &rooms[0];
+    struct json_room *const other_room = &rooms[1];
     struct json_paths *paths;
     struct bytes found[JSON_PATHS_MAX];
     assert(json_paths_create(wanted, count, &paths) == STATUS_OK);
@@ -84,8 +75,6 @@ static void check_document(const struct bytes *wanted, size_t count, struct byte
     for (size_t i = 0; i < count; i++) { check_alone(wanted[i], document, other_room, found[i]); }
     check_half(paths, count, document, other_room, found);
     json_paths_destroy(paths);
-    free(other_room);
-    free(room);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len_bytes)

@@ -453,7 +453,7 @@ size_t CompareWithReference(Paths &paths, const std::vector<Path> &wanted,
 TEST(JsonPathsDifferential, AgreesWithAPlainReaderOnWholeAndMutatedDocuments)
 {
     size_t found_count = 0;
-    for (uint64_t seed = 1; seed <= 800; seed++) {
+    for (uint64_t seed = 1; seed <= 400; seed++) {
         Generator generator(seed);
         std::vector<Path> wanted;
         std::vector<std::string> texts;
@@ -469,7 +469,7 @@ TEST(JsonPathsDifferential, AgreesWithAPlainReaderOnWholeAndMutatedDocuments)
         }
         if (HasFailure()) { FAIL() << "seed " << seed; }
     }
-    EXPECT_GT(found_count, 8000U);
+    EXPECT_GT(found_count, 4000U);
 }
 
 using Json = std::unique_ptr<json_t, decltype(&json_decref)>;
@@ -554,7 +554,7 @@ TEST(JsonPathsDifferential, ReadsToTheEndOfWhatJanssonReads)
     size_t read_count = 0;
     Generator generator(7);
     Paths end({".\"the end\""});
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 10000; i++) {
         const std::string text = generator.Mutated(generator.Document());
         const Json read(
             json_loadb(text.data(), text.size(), JSON_DECODE_ANY | JSON_ALLOW_NUL, nullptr),
@@ -563,7 +563,7 @@ TEST(JsonPathsDifferential, ReadsToTheEndOfWhatJanssonReads)
         read_count++;
         ASSERT_EQ(end.In("{\"x\":" + text + ",\"the end\":1}"), (Found{"1"})) << text;
     }
-    EXPECT_GT(read_count, 500U);
+    EXPECT_GT(read_count, 250U);
 }
 
 } // namespace
