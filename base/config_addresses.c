@@ -6,6 +6,7 @@
 
 #include "base/allocate.h"
 #include "base/config_keys.h"
+#include "base/units.h"
 
 enum {
     CONFIG_HOST_NAME_MAX = 253, /* RFC 1035 */
@@ -68,7 +69,7 @@ void config_read_network(const struct config_value *value)
         config_refuse(value, "'%s' does not begin with an IPv4 address that a host can have", text);
         return;
     }
-    if (slash[1] == '0' || !config_parse_digits(slash + 1, &prefix_bits) || prefix_bits > 32) {
+    if (slash[1] == '0' || !units_parse_integer(slash + 1, &prefix_bits) || prefix_bits > 32) {
         config_refuse(value, "'%s' has no prefix length from 1 to 32 behind the '/'", text);
         return;
     }
@@ -135,7 +136,7 @@ static bool read_endpoint(const struct config_value *value, struct config_endpoi
                       config_value_name(value), text);
         return false;
     }
-    if (!config_parse_digits(port_text, &port) || port < 1 || port > UINT16_MAX ||
+    if (!units_parse_integer(port_text, &port) || port < 1 || port > UINT16_MAX ||
         port_text[0] == '0') {
         config_refuse(value, "'%s' ends in '%s'; a port is from 1 to 65535, in plain digits",
                       config_value_name(value), port_text);

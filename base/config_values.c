@@ -93,19 +93,6 @@ static void refuse_repeated(const struct config_value *item, const char *text,
 
 typedef bool number_parser(const char *text, uint64_t *out);
 
-bool config_parse_digits(const char *text, uint64_t *out)
-{
-    uint64_t number = 0;
-    if (*text == '\0') { return false; }
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9') { return false; }
-        if (__builtin_mul_overflow(number, UINT64_C(10), &number)) { return false; }
-        if (__builtin_add_overflow(number, (uint64_t)(*text - '0'), &number)) { return false; }
-    }
-    *out = number;
-    return true;
-}
-
 /* The bounds are written in the table as in a file: one spelling for parser, message and manual. */
 static bool is_in_range(const struct config_value *value, uint64_t number, number_parser *parse)
 {
@@ -124,7 +111,7 @@ static bool is_in_range(const struct config_value *value, uint64_t number, numbe
 static bool begins_with_idle_zero(const char *text)
 {
     uint64_t ignored;
-    return text[0] == '0' && text[1] != '\0' && config_parse_digits(text, &ignored);
+    return text[0] == '0' && text[1] != '\0' && units_parse_integer(text, &ignored);
 }
 
 static bool read_integer(const struct config_value *value, uint64_t *out)
@@ -139,14 +126,14 @@ static bool read_integer(const struct config_value *value, uint64_t *out)
         return false;
     }
     const bool digits_alone = text[strspn(text, "0123456789")] == '\0';
-    if (digits_alone && !config_parse_digits(text, out)) {
+    if (digits_alone && !units_parse_integer(text, out)) {
         *out = UINT64_MAX; /* more than 64 bits: beyond every range */
     } else if (!digits_alone) {
         config_refuse(value, "'%s' is '%s'; an integer is expected, in plain digits",
                       config_value_name(value), text);
         return false;
     }
-    return is_in_range(value, *out, config_parse_digits);
+    return is_in_range(value, *out, units_parse_integer);
 }
 
 void config_read_integer16(const struct config_value *value)

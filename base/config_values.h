@@ -31,9 +31,6 @@ const char *config_value_name(const struct config_value *value);
 #define config_refuse(value, ...)                                                                  \
     diagnostics_error((value)->diagnostics, (value)->node->place, __VA_ARGS__)
 
-/* Decimal digits alone: no sign, no 0x, no _ and none of YAML 1.1's other spellings. */
-bool config_parse_digits(const char *text, uint64_t *out);
-
 /* Whether all of it is a-z, A-Z, 0-9 and `others`. */
 bool config_text_consists_of(const char *text, const char *others);
 

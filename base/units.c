@@ -60,10 +60,14 @@ static bool parse_with_unit(const char *text, const struct unit *units, uint64_t
     return false;
 }
 
+bool units_parse_integer(const char *text, uint64_t *out)
+{
+    return parse_number(&text, out) && *text == '\0';
+}
+
 bool units_parse_size(const char *text, uint64_t *out_bytes)
 {
-    if (parse_with_unit(text, size_units, out_bytes)) { return true; }
-    return parse_number(&text, out_bytes) && *text == '\0';
+    return parse_with_unit(text, size_units, out_bytes) || units_parse_integer(text, out_bytes);
 }
 
 bool units_parse_duration(const char *text, uint64_t *out_ns)

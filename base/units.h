@@ -1,5 +1,6 @@
-/* units.h - sizes and durations as people write them in a configuration.
+/* units.h - numbers, sizes and durations as people write them in a configuration.
  *
+ * Integer   digits.
  * Size      digits, then nothing or B, KiB, MiB, GiB, TiB (1024) or kB, MB, GB, TB (1000).
  * Duration  digits, then ns, us, ms, s, m, h, d. A bare number is refused: it has no unit.
  * No sign, fraction, space or other spelling; overflow is refused. Any thread. */
@@ -13,6 +14,8 @@
 
 BEGIN_C_DECLS
 
+/* Decimal digits alone: no sign, no 0x, no _ and none of YAML 1.1's other spellings. */
+MUST_CHECK bool units_parse_integer(const char *text, uint64_t *out);
 MUST_CHECK bool units_parse_size(const char *text, uint64_t *out_bytes);
 MUST_CHECK bool units_parse_duration(const char *text, uint64_t *out_ns);
 

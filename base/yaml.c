@@ -10,24 +10,16 @@
 #include <yaml.h>
 
 #include "base/allocate.h"
+#include "base/arena.h"
 #include "base/invariant.h"
 
 enum {
     YAML_BYTES_MAX = 16 * 1024 * 1024,
-    YAML_DEPTH_MAX = 64,
-    YAML_BLOCK_BYTES = 16 * 1024,
-};
-
-/* The tree is many small pieces that go at once: they come from a chain of blocks. */
-struct yaml_block {
-    struct yaml_block *next;
-    size_t used_bytes;
-    size_t capacity_bytes;
-    max_align_t memory[];
+    YAML_DEPTH_MAX = 80,
 };
 
 struct yaml {
-    struct yaml_block *blocks;
+    struct arena arena;
     const char *name;
     const struct yaml_node *root;
 };
@@ -52,30 +44,6 @@ struct yaml_items {
 
 /* ---- memory -------------------------------------------------------------------------- */
 
-static void *yaml_take(struct yaml *yaml, size_t len_bytes)
-{
-    const size_t whole_bytes = (len_bytes + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
-    struct yaml_block *block = yaml->blocks;
-    if (block == NULL || whole_bytes > block->capacity_bytes - block->used_bytes) {
-        const size_t capacity_bytes =
-            whole_bytes > YAML_BLOCK_BYTES ? whole_bytes : YAML_BLOCK_BYTES;
-        block = allocate_zeroed(1, sizeof *block + capacity_bytes);
-        block->capacity_bytes = capacity_bytes;
-        block->next = yaml->blocks;
-        yaml->blocks = block;
-    }
-    void *const out = (char *)block->memory + block->used_bytes;
-    block->used_bytes += whole_bytes;
-    return out;
-}
-
-static const char *yaml_keep_text(struct yaml *yaml, const char *text, size_t len_bytes)
-{
-    char *const copy = yaml_take(yaml, len_bytes + 1);
-    memcpy(copy, text, len_bytes);
-    return copy; /* blocks are zeroed: the end mark is there */
-}
-
 static void items_add(struct yaml_items *items, const struct yaml_node *node)
 {
     if (items->count == items->capacity) {
@@ -88,9 +56,9 @@ static void items_add(struct yaml_items *items, const struct yaml_node *node)
 /* Moves the items into the tree. */
 static const struct yaml_node *const *items_keep(struct yaml *yaml, struct yaml_items *items)
 {
-    const size_t len_bytes = items->count * sizeof items->at[0];
-    const struct yaml_node **const kept = yaml_take(yaml, len_bytes);
-    if (len_bytes > 0) { memcpy(kept, items->at, len_bytes); }
+    const struct yaml_node **const kept =
+        arena_take(&yaml->arena, items->count, sizeof items->at[0]);
+    if (items->count > 0) { memcpy(kept, items->at, items->count * sizeof items->at[0]); }
     free(items->at);
     return kept;
 }
@@ -181,7 +149,7 @@ static void refuse_anchor_and_tag(struct yaml_reading *reading, const yaml_event
 static struct yaml_node *node_create(struct yaml_reading *reading, enum yaml_kind kind,
                                      const yaml_event_t *event)
 {
-    struct yaml_node *const node = yaml_take(reading->yaml, sizeof *node);
+    struct yaml_node *const node = arena_take(&reading->yaml->arena, 1, sizeof *node);
     node->kind = kind;
     node->place = place_of(reading, &event->start_mark);
     return node;
@@ -199,7 +167,7 @@ static const struct yaml_node *read_scalar(struct yaml_reading *reading, const y
         reading->incomplete = true;
     }
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    node->text = yaml_keep_text(reading->yaml, text, len_bytes);
+    node->text = arena_keep_text(&reading->yaml->arena, text, len_bytes);
     return node;
 }
 
@@ -310,7 +278,7 @@ static const struct yaml_node *read_node(struct yaml_reading *reading, const yam
 {
     if (depth == YAML_DEPTH_MAX) {
         diagnostics_error(reading->diagnostics, place_of(reading, &event->start_mark),
-                          "nested deeper than %d levels", YAML_DEPTH_MAX);
+                          "nested deeper than %d levels; write it flatter", YAML_DEPTH_MAX);
         reading->broken = true;
         return NULL;
     }
@@ -328,7 +296,7 @@ static const struct yaml_node *read_node(struct yaml_reading *reading, const yam
 
 static const struct yaml_node *empty_map(struct yaml *yaml)
 {
-    struct yaml_node *const node = yaml_take(yaml, sizeof *node);
+    struct yaml_node *const node = arena_take(&yaml->arena, 1, sizeof *node);
     node->kind = YAML_MAP;
     node->place = (struct file_place){yaml->name, 1, 1};
     return node;
@@ -364,7 +332,7 @@ struct yaml *yaml_load_text(const char *text, size_t len_bytes, const char *name
     struct yaml *const yaml = allocate_zeroed(1, sizeof *yaml);
     struct yaml_reading reading = {
         .yaml = yaml, .diagnostics = diagnostics, .text = text, .len_bytes = len_bytes};
-    yaml->name = yaml_keep_text(yaml, name, strlen(name));
+    yaml->name = arena_keep_text(&yaml->arena, name, strlen(name));
 
     if (yaml_parser_initialize(&reading.parser) != 1) { abort(); } /* out of memory only */
     yaml_parser_set_input_string(&reading.parser, (const unsigned char *)text, len_bytes);
@@ -463,11 +431,7 @@ struct yaml *yaml_load(const char *path, struct diagnostics *diagnostics)
 void yaml_destroy(struct yaml *yaml)
 {
     if (yaml == NULL) { return; }
-    for (struct yaml_block *block = yaml->blocks; block != NULL;) {
-        struct yaml_block *const next = block->next;
-        free(block);
-        block = next;
-    }
+    arena_deinit(&yaml->arena);
     free(yaml);
 }
 

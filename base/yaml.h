@@ -2,7 +2,7 @@
  *
  * Purpose  What configuration and rules are read from. libyaml does the parsing; this keeps the
  *          places, and refuses what makes YAML treacherous: duplicate keys, anchors, aliases, tags,
- *          several documents, keys that are no scalars, nesting beyond 64.
+ *          several documents, keys that are no scalars, nesting beyond 80.
  *          A scalar is its text: whether `no`, `0x1f` or `12` is a word or a number is for the
  *          reader of the key to say, never for YAML.
  * Owns     The tree, until yaml_destroy. Threads: one at a time; cold code only. */

@@ -232,10 +232,12 @@ static enum status put_first_rules_in_force(struct node *node, struct node_confi
         .loaded_wall_ms = clock_now().wall_ms,
         .worker_count = node->config->workers.count,
         .records_max = WORKER_RECORDS_MAX,
+        .runtime = node->runtime.path,
     };
     config->rules = NULL;
     enum status status = rules_generation_create(&options, &first);
     if (status != STATUS_OK) { return status; }
+    rules_generation_settle(first, NULL); /* counts go on from what the last run left */
     status = rules_rcu_create(first, &node->rules);
     if (status != STATUS_OK) {
         rules_generation_destroy(first);
@@ -344,6 +346,7 @@ static enum status create_control(struct node *node)
         .rcu = node->rules,
         .worker_count = node->config->workers.count,
         .records_max = WORKER_RECORDS_MAX,
+        .runtime = node->runtime.path,
     };
     const enum status status = rules_loader_start(&loader, &node->rules_loader);
     if (status != STATUS_OK) { return status; }
@@ -384,13 +387,18 @@ static int open_signals(void)
     return signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static enum status build(struct node *node)
+static enum status build(struct node *node, struct node_config *node_config)
 {
     const struct config *const config = node->config;
     enum status status = runtime_open(&node->runtime, config->runtime, config->node);
     if (status != STATUS_OK) { return status; }
     node->runtime_is_open = true;
     open_root(node);
+    status = put_first_rules_in_force(node, node_config);
+    if (status != STATUS_OK) {
+        log_error("the rules cannot be put in force: %s", status_text(status));
+        return status;
+    }
 
     status = node_logs_open(&node->logs, config, &node->runtime);
     if (status != STATUS_OK) { return status; }
@@ -431,11 +439,7 @@ enum status node_create(struct node_config *config, struct node **out)
     }
     memset(node->cores, 0, CONFIG_WORKERS_MAX * sizeof(struct core));
 
-    enum status status = put_first_rules_in_force(node, config);
-    if (status != STATUS_OK) {
-        log_error("the rules cannot be put in force: %s", status_text(status));
-    }
-    if (status == STATUS_OK) { status = build(node); }
+    const enum status status = build(node, config);
     if (status != STATUS_OK) {
         node_destroy(node);
         return status;

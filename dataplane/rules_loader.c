@@ -98,6 +98,8 @@ static enum status publish(struct rules_loader *loader, struct rule_set *rules, 
         .loaded_wall_ms = wall_ms,
         .worker_count = loader->options.worker_count,
         .records_max = loader->options.records_max,
+        .runtime = loader->options.runtime,
+        .previous = rules_rcu_newest(loader->options.rcu),
     };
     const enum status status = rules_generation_create(&options, &generation);
     if (status != STATUS_OK) { return status; }

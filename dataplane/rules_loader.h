@@ -28,7 +28,8 @@ struct rules_loader_options {
     const struct config *config;
     struct rules_rcu *rcu; /* published to by the loader alone */
     size_t worker_count;
-    size_t records_max; /* of one scratch */
+    size_t records_max;  /* of one scratch */
+    const char *runtime; /* struct rules_generation_options */
 };
 
 /* What became of a load. */

@@ -95,6 +95,7 @@ bool rules_rcu_settle(struct rules_rcu *rcu)
 {
     if (rcu->before == NULL) { return true; }
     if (rte_rcu_qsbr_check(rcu->states, rcu->token, false) != 1) { return false; }
+    rules_generation_settle(rcu->newest, rcu->before);
     rules_generation_destroy(rcu->before);
     rcu->before = NULL;
     return true;
@@ -152,6 +153,7 @@ void rules_rcu_destroy(struct rules_rcu *rcu)
 {
     if (rcu == NULL) { return; }
     for (size_t i = 0; i < rcu->worker_count; i++) { assert(!rcu->readers[i].joined); }
+    if (rcu->before != NULL) { rules_generation_settle(rcu->newest, rcu->before); }
     rules_generation_destroy(rcu->before);
     rules_generation_destroy(rcu->newest);
     free(rcu->states);

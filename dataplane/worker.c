@@ -72,6 +72,7 @@ struct worker {
     size_t index;
     struct rules_rcu *rules_rcu;      /* NULL: the same rules for good */
     struct rule_scratch *own_scratch; /* for these */
+    struct rules_page_worker own_row; /* where there is no page of counts */
     struct core_log *log;
     struct stats_page *stats;
     struct note_ring *notes;
@@ -84,10 +85,11 @@ struct worker {
     /* what judges; a swap changes all of it between two records */
     const struct rule_set *rules;
     struct rule_scratch *scratch;
-    uint64_t rules_number; /* of the generation that they are of */
-    uint64_t rules_epoch;  /* of the commit that is open, too */
-    uint64_t rules_storms; /* that the scratch had counted */
-    bool rules_let_go;     /* the thread sleeps: they may be gone */
+    uint64_t rules_number;               /* of the generation that they are of */
+    struct rules_page_worker *rules_row; /* in that one's page of counts, or own_row */
+    uint64_t rules_epoch;                /* of the commit that is open, too */
+    uint64_t rules_storms;               /* that the scratch had counted */
+    bool rules_let_go;                   /* the thread sleeps: they may be gone */
 
     /* one turn's time and finding */
     struct instant now;
@@ -482,6 +484,7 @@ static void worker_rules(struct worker *worker)
 {
     const size_t first = worker->judged_count;
     if (first == worker->record_count) { return; }
+    rules_page_count_judged(worker->rules_row, worker->record_count - first, worker->now.wall_ms);
     rules_judge(worker->rules, worker->scratch, worker->records + first,
                 worker->record_count - first, worker->burst.received.mono_ns,
                 worker->verdicts + first);
@@ -693,6 +696,9 @@ static void judge_by(struct worker *worker, const struct rules_generation *gener
     worker->scratch = generation->scratches[worker->index];
     worker->rules_number = generation->number;
     worker->rules_epoch = generation->epoch;
+    worker->rules_row = generation->page != NULL
+                            ? rules_page_worker(generation->page, worker->index)
+                            : &worker->own_row;
     worker->rules_storms = rule_scratch_totals(worker->scratch).storms;
 }
 
@@ -994,6 +1000,7 @@ static enum status create_judgement(struct worker *worker, const struct worker_o
     const struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
     worker->rules = options->rules;
     worker->rules_epoch = rule_set_epoch(options->rules);
+    worker->rules_row = &worker->own_row;
     const enum status status = rule_scratch_create(options->rules, &scratch, &worker->own_scratch);
     worker->scratch = worker->own_scratch;
     return status;

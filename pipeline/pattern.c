@@ -105,6 +105,65 @@ enum pattern_result pattern_translate(const char *pattern, char *out)
     return result;
 }
 
+/* ------------------------------------------------------------------------ patterns that are texts
+ */
+
+/* The value of two hexadecimal digits, -1 for anything else. */
+static int read_hex_byte(const char *at)
+{
+    int value = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const char digit = at[i];
+        const int worth = digit >= '0' && digit <= '9'   ? digit - '0'
+                          : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+                          : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                                         : -1;
+        if (worth < 0) { return -1; }
+        value = value * 16 + worth;
+    }
+    return value;
+}
+
+/* What an escape stands for, if that is one byte; moves past it. */
+static int read_escaped_byte(const char **at)
+{
+    const char letter = (*at)[1];
+    *at += 2;
+    switch (letter) {
+    case '\0': return -1;
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    case 'x': {
+        const int byte = read_hex_byte(*at);
+        *at += byte >= 0 ? 2 : 0;
+        return byte;
+    }
+    default: break;
+    }
+    const bool is_alphanumeric = (letter >= '0' && letter <= '9') ||
+                                 (letter >= 'a' && letter <= 'z') ||
+                                 (letter >= 'A' && letter <= 'Z') || (unsigned char)letter >= 0x80;
+    return is_alphanumeric ? -1 : (unsigned char)letter;
+}
+
+bool pattern_read_text(const char *pattern, uint8_t *out, struct pattern_text *text)
+{
+    *text = (struct pattern_text){.at_begin = *pattern == '^'};
+    const char *at = pattern + (text->at_begin ? 1 : 0);
+    while (*at != '\0') {
+        if (*at == '$' && at[1] == '\0') {
+            text->at_end = true;
+            return true;
+        }
+        if (strchr("^$.[|()?*+{", *at) != NULL) { return false; }
+        const int byte = *at == '\\' ? read_escaped_byte(&at) : (unsigned char)*at++;
+        if (byte < 0) { return false; }
+        out[text->len_bytes++] = (uint8_t)byte;
+    }
+    return true;
+}
+
 const char *pattern_result_text(enum pattern_result result)
 {
     static const char *const texts[PATTERN_RESULT_COUNT] = {

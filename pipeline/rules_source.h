@@ -2,8 +2,9 @@
  *
  * Purpose  The seam between the file's language (rules_load.c, which knows YAML) and the engine
  *          (rules_compile.c, which knows Hyperscan). Whatever stands here was checked: topics
- * exist, networks and numbers are well-formed, trees are bounded. Owns     Nothing: it points into
- * the text that was read, and into the reader's memory. Threads  Cold; plain values. */
+ *          exist, networks and numbers are well-formed, trees are bounded.
+ * Owns     Nothing: it points into the text that was read, and into the reader's memory.
+ * Threads  Cold; plain values. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,13 +19,21 @@
 BEGIN_C_DECLS
 
 enum {
-    RULES_CONDITION_DEPTH_MAX = 32, /* of all, any and not inside each other */
+    RULES_CONDITION_DEPTH_MAX = 32, /* of all, any and not inside each other, in the file */
+    RULES_TREE_DEPTH_MAX = 35,      /* nodes above each other in a struct rule_condition: a test of
+                                       a list and beside others stands in an any and an all */
     RULES_CONDITIONS_MAX = 100000,  /* leaves of all rules together */
     RULES_ADDED_HEADERS_MAX = 4,    /* of one rule */
     RULES_JSON_PATH_BYTES_MAX = 256,
-    RULES_JSON_DEPTH_MAX = 16, /* steps of one path */
-    RULES_JSON_PATHS_MAX = 64, /* of one rule set */
-    RULES_LIMIT_BUCKETS_MAX = 1 << 20,
+    RULES_JSON_DEPTH_MAX = 16,         /* steps of one path */
+    RULES_JSON_PATHS_MAX = 64,         /* of one rule set */
+    RULES_LIMIT_BUCKETS_MIN = 4,       /* of one limit: they are powers of two */
+    RULES_LIMIT_BUCKETS_MAX = 1 << 20, /* of one limit, and of all together */
+    RULES_NAME_BYTES_MAX = 128,        /* of a rule's */
+    RULES_EXAMPLES_MIN = 1,            /* of a rule and worker, where examples are kept */
+    RULES_EXAMPLES_MAX = 16,
+    RULES_EXAMPLE_BYTES_MIN = 16,
+    RULES_EXAMPLE_BYTES_MAX = 1024,
 };
 
 /* Where a test looks. A field that a record does not have fails every test but `present: false`. */
@@ -73,7 +82,11 @@ struct rule_condition {
     struct rule_field field;
     enum rule_test test;
     const char *pattern;  /* RULE_TEST_MATCH, as written */
-    struct bytes literal; /* RULE_TEST_EQUALS */
+    struct bytes literal; /* RULE_TEST_EQUALS; of a RULE_TEST_MATCH the text that its pattern is
+                             (pattern_read_text), null where it is more than a text */
+    bool at_begin;        /* of such a pattern: '^' or '$' ties the text to the field's end */
+    bool at_end;
+    bool finds_empty; /* a pattern that can match nothing at all, but is not in every record */
     enum rule_comparison comparison;
     double number; /* RULE_TEST_NUMBER; bytes for RULE_TEST_SIZE */
     struct rule_network network;
@@ -136,11 +149,14 @@ struct rules_limits {
 };
 
 struct rules_source {
+    struct file_place file; /* as a whole */
     const struct rule_source *rules;
     size_t rule_count;
     const struct rule_fallback *fallbacks; /* by listener */
     const char *const *listener_names;     /* "syslog:514" */
     size_t listener_count;
+    const char *const *topic_names; /* what the indexes above mean */
+    size_t topic_count;
     struct rules_limits limits;
     uint32_t example_count; /* of each rule, kept by each worker; 0: none */
     uint32_t example_bytes; /* of each, cut off behind */

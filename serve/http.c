@@ -2,6 +2,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -14,11 +15,13 @@
 #include "serve/http_reload.h"
 #include "serve/listener.h"
 #include "serve/metrics.h"
+#include "serve/rules_json.h"
 #include "serve/text.h"
 
 enum {
     HEADERS_BYTES_MAX = 8192,
     TIMEOUT_S = 10,
+    FORBIDDEN = 403, /* libevent has no name for it */
 };
 
 struct http {
@@ -131,6 +134,84 @@ static void on_healthz(struct http *http, struct evhttp_request *request)
     text_deinit(&body);
 }
 
+/* NULL: it has been answered that there is none. */
+static const struct rules_view *rules_of(struct http *http, struct evhttp_request *request)
+{
+    runtime_pages_refresh(http->options.pages,
+                          reader_partition_count(http->options.health->reader));
+    const struct rules_view *const view = runtime_pages_rules(http->options.pages);
+    if (view == NULL) {
+        http_answer_line(request, HTTP_SERVUNAVAIL,
+                         "nothing is known of the rules: penstock-ingest has not started yet");
+    }
+    return view;
+}
+
+static void on_rules(struct http *http, struct evhttp_request *request)
+{
+    struct text body;
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    text_init(&body);
+    rules_json_write(view, &body);
+    http_answer(request, HTTP_OK, "application/json", &body);
+    text_deinit(&body);
+}
+
+bool http_is_local(struct evhttp_request *request)
+{
+    const struct sockaddr *const peer =
+        evhttp_connection_get_addr(evhttp_request_get_connection(request));
+    if (peer == NULL) { return false; }
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *const v4 = (const struct sockaddr_in *)(const void *)peer;
+        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    if (peer->sa_family != AF_INET6) { return false; }
+    const struct in6_addr *const v6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(v6) ||
+           (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+static void answer_examples(const struct rules_view *view, const char *name,
+                            struct evhttp_request *request)
+{
+    const size_t rule = name != NULL ? rules_view_find(view, bytes_of_text(name)) : 0;
+    if (name == NULL) {
+        http_answer_line(request, HTTP_BADREQUEST, "of which rule? /rules/examples?rule=NAME");
+    } else if (rule == view->facts.rule_count) {
+        http_answer_line(request, HTTP_NOTFOUND, "no rule in force has that name; see /rules");
+    } else {
+        struct text body;
+        text_init(&body);
+        rules_json_write_examples(view, rule, &body);
+        http_answer(request, HTTP_OK, "application/json", &body);
+        text_deinit(&body);
+    }
+}
+
+/* Examples are what producers sent: not for everybody who may look at counts. */
+static void on_rule_examples(struct http *http, struct evhttp_request *request)
+{
+    struct evkeyvalq query;
+    if (!http_is_local(request)) {
+        http_answer_line(
+            request, FORBIDDEN,
+            "examples are records, and are given to this machine alone: ask by 127.0.0.1, "
+            "or use 'penstock rules examples' there");
+        return;
+    }
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    const char *const text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    if (evhttp_parse_query_str(text != NULL ? text : "", &query) != 0) {
+        http_answer_line(request, HTTP_BADREQUEST, "what stands behind the '?' cannot be read");
+        return;
+    }
+    answer_examples(view, evhttp_find_header(&query, "rule"), request);
+    evhttp_clear_headers(&query);
+}
+
 static void on_page(struct http *http, struct evhttp_request *request)
 {
     struct health health;
@@ -155,7 +236,8 @@ static void on_page(struct http *http, struct evhttp_request *request)
                     "names them; run <code>penstock log verify</code></li>\n",
                     health.fenced_batches);
     }
-    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
+    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/rules\">rules</a> "
+                       "<a href=\"/healthz\">health</a> "
                        "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"
                        "</body></html>\n");
     http_answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
@@ -174,9 +256,14 @@ static const struct {
     void (*serve)(struct http *http, struct evhttp_request *request);
     bool posted; /* changes something */
 } paths[] = {
-    {"/", on_page, false},           {"/metrics", on_metrics, false},
-    {"/livez", on_livez, false},     {"/readyz", on_readyz, false},
-    {"/healthz", on_healthz, false}, {"/rules/reload", on_reload, true},
+    {"/", on_page, false},
+    {"/metrics", on_metrics, false},
+    {"/livez", on_livez, false},
+    {"/readyz", on_readyz, false},
+    {"/healthz", on_healthz, false},
+    {"/rules", on_rules, false},
+    {"/rules/examples", on_rule_examples, false},
+    {"/rules/reload", on_reload, true},
 };
 
 static void refuse_method(struct evhttp_request *request, bool posted)

@@ -1,8 +1,8 @@
-/* http.h - the admin port: /metrics, /livez, /readyz, /healthz, a small page that names them, and
- * /rules/reload.
+/* http.h - the admin port: /metrics, /rules, /livez, /readyz, /healthz, a small page that names
+ * them, and /rules/reload.
  *
- * GET and HEAD; POST to /rules/reload alone, and from this host alone. Threads: the event loop;
- * that it answers at all is what /livez says. */
+ * GET and HEAD; POST to /rules/reload alone. That and /rules/examples, which shows records, are for
+ * peers on this host alone. Threads: the event loop; that it answers at all is what /livez says. */
 #pragma once
 
 #include <event2/event.h>

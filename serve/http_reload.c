@@ -14,19 +14,6 @@ enum {
     RELOAD_TIMEOUT_MS = 120 * 1000, /* limits.compile, and some for workers that are late */
 };
 
-static bool is_loopback(const struct sockaddr *peer)
-{
-    if (peer == NULL) { return false; }
-    if (peer->sa_family == AF_INET) {
-        const struct sockaddr_in *const v4 = (const struct sockaddr_in *)(const void *)peer;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    }
-    if (peer->sa_family != AF_INET6) { return false; }
-    const struct in6_addr *const v6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(v6) ||
-           (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
-}
-
 /* ------------------------------------------------------------------------------------ the end */
 
 /* The request is its connection's again. */
@@ -58,19 +45,6 @@ static int code_of(enum status status)
     }
 }
 
-/* Text from the rules file: a JSON string must not be cut by it. */
-static void add_json_text(struct text *body, struct bytes text)
-{
-    char piece[256];
-    for (size_t at = 0; at < text.len_bytes;) {
-        const size_t left = text.len_bytes - at;
-        const int take = (int)(left < sizeof piece - 1 ? left : sizeof piece - 1);
-        snprintf(piece, sizeof piece, "%.*s", take, (const char *)text.at + at);
-        text_json(body, piece);
-        at += (size_t)take;
-    }
-}
-
 static void answer_loaded(struct evhttp_request *request, enum status status,
                           const struct control_report *report)
 {
@@ -81,7 +55,7 @@ static void answer_loaded(struct evhttp_request *request, enum status status,
                 ",\"in_force\":%s,\"took_ms\":%" PRIu32 ",\"text\":\"",
                 report->epoch, report->rule_count, report->worker_count,
                 status == STATUS_OK ? "true" : "false", report->took_ms);
-    add_json_text(&body, report->text);
+    text_json_bytes(&body, report->text);
     text_printf(&body, "\"}\n");
     http_answer(request, code_of(status), "application/json", &body);
     text_deinit(&body);
@@ -138,7 +112,7 @@ static struct http_reload *find_free(struct http_reloads *reloads)
 void http_reload_begin(struct http_reloads *reloads, struct evhttp_request *request)
 {
     struct evhttp_connection *const connection = evhttp_request_get_connection(request);
-    if (!is_loopback(evhttp_connection_get_addr(connection))) {
+    if (!http_is_local(request)) {
         http_answer_line(request, HTTP_STATUS_FORBIDDEN,
                          "rules are reloaded from this host only (127.0.0.0/8, ::1)");
         return;

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <event2/http.h>
+#include <stdbool.h>
 
 #include "base/compiler.h"
 #include "serve/rules_reload.h"
@@ -39,5 +40,7 @@ void http_reload_begin(struct http_reloads *reloads, struct evhttp_request *requ
 void http_answer(struct evhttp_request *request, int code, const char *type,
                  const struct text *body);
 void http_answer_line(struct evhttp_request *request, int code, const char *line);
+/* Whoever asks is on this host. */
+bool http_is_local(struct evhttp_request *request);
 
 END_C_DECLS

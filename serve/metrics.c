@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/endian.h"
 #include "serve/kafka_api.h"
+#include "serve/rules_metrics.h"
 #include "serve/text.h"
 
 /* Only where jemalloc is linked (not under a sanitizer). */
@@ -22,7 +23,7 @@ enum {
 
 static void family(struct text *out, const char *name, const char *type, const char *help)
 {
-    text_printf(out, "# HELP penstock_%s %s\n# TYPE penstock_%s %s\n", name, help, name, type);
+    text_metric_family(out, name, type, help);
 }
 
 static uint32_t partition_count(const struct metrics_sources *sources)
@@ -629,6 +630,7 @@ void metrics_write(const struct metrics_sources *sources, struct text *out)
     write_worker_gauges(sources, out);
     write_histograms(sources, out);
     write_node(sources, out);
+    rules_metrics_write(runtime_pages_rules(sources->pages), out);
     write_topics(sources, out);
     write_serve(sources->stats, out);
     write_scrub(sources, out);

@@ -135,14 +135,14 @@ TEST(Yaml, SaysEverythingThatIsWrongAtOnce)
     EXPECT_EQ(reading.Message(2), "3:1: key 'a' a second time; the first is on line 1");
 }
 
-TEST(Yaml, NestsSixtyFourLevelsAndNoMore)
+TEST(Yaml, NestsEightyLevelsAndNoMore)
 {
-    const Reading deepest(std::string(63, '[') + "x" + std::string(63, ']'));
-    const Reading deeper(std::string(64, '[') + "x" + std::string(64, ']'));
+    const Reading deepest(std::string(79, '[') + "x" + std::string(79, ']'));
+    const Reading deeper(std::string(80, '[') + "x" + std::string(80, ']'));
 
     EXPECT_FALSE(deepest.Refused());
     ASSERT_TRUE(deeper.Refused());
-    EXPECT_EQ(deeper.Message(0), "1:65: nested deeper than 64 levels");
+    EXPECT_EQ(deeper.Message(0), "1:81: nested deeper than 80 levels; write it flatter");
 }
 
 TEST(Yaml, AFileThatIsNotThereIsAnErrorOfTheFileAsAWhole)

@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 
 #include "base/diagnostics.h"
+#include "base/mapped_file.h"
 #include "dataplane/node_config.h"
 
 namespace {
@@ -37,13 +39,15 @@ class RulesLoader : public testing::Test {
         diagnostics_print(diagnostics, stderr);
         diagnostics_destroy(diagnostics);
 
-        const struct rules_generation_options first = {config_.rules, 1, 0, 2, 16};
+        const struct rules_generation_options first = {config_.rules, 1,      0, 2, 16,
+                                                       root_.c_str(), nullptr};
         config_.rules = nullptr;
         struct rules_generation *generation = nullptr;
         ASSERT_EQ(rules_generation_create(&first, &generation), STATUS_OK);
         first_epoch_ = generation->epoch;
+        rules_generation_settle(generation, nullptr);
         ASSERT_EQ(rules_rcu_create(generation, &rcu_), STATUS_OK);
-        const struct rules_loader_options options = {config_.config, rcu_, 2, 16};
+        const struct rules_loader_options options = {config_.config, rcu_, 2, 16, root_.c_str()};
         ASSERT_EQ(rules_loader_start(&options, &loader_), STATUS_OK);
     }
 
@@ -101,6 +105,34 @@ TEST_F(RulesLoader, PutsTheFileInForceAsItIsNow)
     snprintf(name, sizeof name, "/cache/rules/%016llx.yaml",
              static_cast<unsigned long long>(outcome_.epoch));
     EXPECT_TRUE(fs::exists(root_ + name));
+}
+
+TEST_F(RulesLoader, TheNewRulesGoOnWithTheCountsOfTheOld)
+{
+    Start(/*with_rules=*/true);
+    ASSERT_EQ(rules_rcu_join(rcu_, 1), rules_rcu_newest(rcu_));
+    struct rules_page_worker *const row = rules_page_worker(rules_rcu_newest(rcu_)->page, 1);
+    WriteRules("rules:\n  - { name: new, when: 'b', do: drop }\n"
+               "  - { name: first, when: 'a', do: drop }\n");
+    rules_page_count_judged(row, 30, 0);
+    rules_loader_request(loader_);
+    while (!rules_rcu_is_asked(rcu_, 1)) { std::this_thread::yield(); }
+    rules_page_count_judged(row, 12, 0); // the old rules judge on until the worker changes over
+    rules_rcu_take(rcu_, 1);
+    TakeOutcome();
+
+    struct mapped_file file = {};
+    struct rules_view view = {};
+    ASSERT_EQ(mapped_file_open((root_ + "/rules").c_str(), false, 1, &file), STATUS_OK);
+    ASSERT_EQ(rules_view_open(file.at, file.size_bytes, &view), STATUS_OK);
+    EXPECT_EQ(view.facts.epoch, outcome_.epoch);
+    EXPECT_EQ(view.facts.generation, 2U);
+    EXPECT_EQ(rules_view_judged(&view, 0), 0U);
+    EXPECT_EQ(rules_view_judged(&view, 1), 42U);
+    rules_page_count_judged(rules_page_worker(rules_rcu_newest(rcu_)->page, 1), 1, 0);
+    EXPECT_EQ(rules_view_judged(&view, 1), 43U);
+    mapped_file_close(&file);
+    rules_rcu_leave(rcu_, 1);
 }
 
 TEST_F(RulesLoader, ABadFileLeavesTheOldRulesAndSaysWhere)

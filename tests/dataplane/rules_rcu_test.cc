@@ -30,7 +30,8 @@ struct rules_generation *Generation(uint64_t number, size_t workers = kWorkers)
         rules_load_text(text.data(), text.size(), "rules.yaml", &world, diagnostics);
     diagnostics_print(diagnostics, stderr);
     diagnostics_destroy(diagnostics);
-    const struct rules_generation_options options = {rules, number, 0, workers, 16};
+    const struct rules_generation_options options = {rules, number,  0,      workers,
+                                                     16,    nullptr, nullptr};
     struct rules_generation *made = nullptr;
     EXPECT_EQ(rules_generation_create(&options, &made), STATUS_OK);
     return made;

@@ -544,7 +544,8 @@ class WorkerSwapTest : public WorkerTest {
             rules_load_text(text.data(), text.size(), "rules.yaml", &world, diagnostics);
         diagnostics_print(diagnostics, stderr);
         diagnostics_destroy(diagnostics);
-        const struct rules_generation_options options = {rules, number, 0, 1, WORKER_RECORDS_MAX};
+        const struct rules_generation_options options = {rules,   number, 0, 1, WORKER_RECORDS_MAX,
+                                                         nullptr, nullptr};
         struct rules_generation *made = nullptr;
         EXPECT_EQ(rules_generation_create(&options, &made), STATUS_OK);
         topic_of_[made->epoch] = text == kToEvents ? 0 : 1;

@@ -12,8 +12,10 @@
 struct RulesDeleter {
     void operator()(struct rule_set *rules) const { rule_set_destroy(rules); }
     void operator()(struct rule_scratch *scratch) const { rule_scratch_destroy(scratch); }
+    void operator()(struct rules_document *document) const { rules_document_destroy(document); }
 };
 using RuleSet = std::unique_ptr<struct rule_set, RulesDeleter>;
+using RulesDocument = std::unique_ptr<struct rules_document, RulesDeleter>;
 using RuleScratch = std::unique_ptr<struct rule_scratch, RulesDeleter>;
 
 enum Topic : uint16_t { EVENTS, PAYMENTS, AUDIT };
@@ -58,6 +60,29 @@ inline Loaded Load(const std::string &text,
     const struct rules_world world = World(listener_topics);
     Loaded out;
     out.rules.reset(rules_load_text(text.data(), text.size(), "rules.yaml", &world, diagnostics));
+    out.errors = ErrorsOf(diagnostics);
+    diagnostics_destroy(diagnostics);
+    return out;
+}
+
+struct WasRead {
+    RulesDocument document;
+    const struct rules_source *source = nullptr;
+    std::vector<std::string> errors; // and warnings
+};
+
+/* Reads and checks, but compiles nothing. */
+inline WasRead Read(const std::string &text,
+                    const std::vector<int32_t> &listener_topics = {-1, AUDIT})
+{
+    struct diagnostics *const diagnostics = diagnostics_create();
+    const struct rules_world world = World(listener_topics);
+    struct rules_document *document = nullptr;
+    WasRead out;
+    if (rules_read_text(text.data(), text.size(), "rules.yaml", &world, diagnostics, &document)) {
+        out.document.reset(document);
+        out.source = rules_document_source(document);
+    }
     out.errors = ErrorsOf(diagnostics);
     diagnostics_destroy(diagnostics);
     return out;
