@@ -9,12 +9,35 @@ static enum status create_scratches(struct rules_generation *generation, size_t 
     for (size_t i = 0; i < generation->worker_count; i++) {
         struct rule_scratch_options scratch = {
             .records_max = records_max,
+            .meters = generation->meters[i],
             .worker = (uint32_t)i,
             .worker_count = (uint32_t)generation->worker_count,
         };
         if (generation->page != NULL) { rules_page_seat_scratch(generation->page, i, &scratch); }
         const enum status status =
             rule_scratch_create(generation->rules, &scratch, &generation->scratches[i]);
+        if (status != STATUS_OK) { return status; }
+    }
+    return STATUS_OK;
+}
+
+/* Those of `previous` are in use meanwhile: a meter that a scratch has found stays where it is
+ * until a trim (pipeline/rule_meters.h), and what is prepared beside it nobody has found yet. */
+static enum status prepare_meters(struct rules_generation *generation,
+                                  const struct rules_generation *previous)
+{
+    generation->owns_meters = previous == NULL;
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        enum status status = STATUS_OK;
+        if (previous != NULL) {
+            generation->meters[i] = previous->meters[i];
+        } else {
+            status = rule_meters_create(&generation->meters[i]);
+        }
+        if (status == STATUS_OK) {
+            status = rule_meters_prepare(generation->meters[i], generation->rules, (uint32_t)i,
+                                         (uint32_t)generation->worker_count);
+        }
         if (status != STATUS_OK) { return status; }
     }
     return STATUS_OK;
@@ -53,6 +76,7 @@ enum status rules_generation_create(const struct rules_generation_options *optio
     generation->loaded_wall_ms = options->loaded_wall_ms;
     generation->worker_count = options->worker_count;
     enum status status = create_page(generation, options);
+    if (status == STATUS_OK) { status = prepare_meters(generation, options->previous); }
     if (status == STATUS_OK) { status = create_scratches(generation, options->records_max); }
     if (status != STATUS_OK) {
         rules_generation_destroy(generation);
@@ -62,9 +86,19 @@ enum status rules_generation_create(const struct rules_generation_options *optio
     return STATUS_OK;
 }
 
-void rules_generation_settle(struct rules_generation *generation,
-                             const struct rules_generation *previous)
+static void take_over_meters(struct rules_generation *generation, struct rules_generation *previous)
 {
+    if (previous == NULL || generation->meters[0] != previous->meters[0]) { return; }
+    previous->owns_meters = false;
+    generation->owns_meters = true;
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        rule_meters_trim(generation->meters[i], generation->rules);
+    }
+}
+
+void rules_generation_settle(struct rules_generation *generation, struct rules_generation *previous)
+{
+    take_over_meters(generation, previous);
     if (generation->page == NULL) { return; }
     rules_page_carry(generation->page, previous != NULL ? previous->page : NULL);
     const enum status status = rules_page_publish(generation->page);
@@ -76,6 +110,7 @@ void rules_generation_destroy(struct rules_generation *generation)
     if (generation == NULL) { return; }
     for (size_t i = 0; i < generation->worker_count; i++) {
         rule_scratch_destroy(generation->scratches[i]);
+        if (generation->owns_meters) { rule_meters_destroy(generation->meters[i]); }
     }
     rules_page_destroy(generation->page);
     rule_set_destroy(generation->rules);

@@ -7,6 +7,7 @@
  * polling core). In between immutable, but for scratches[i], which is worker i's own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ struct rules_generation {
     size_t worker_count;
     struct rules_page *page; /* where the scratches count; NULL: each by itself */
     struct rule_scratch *scratches[CONFIG_WORKERS_MAX];
+    /* What rate limits remember, by worker: handed on from one generation to the next. */
+    struct rule_meters *meters[CONFIG_WORKERS_MAX];
+    bool owns_meters;
 };
 
 struct rules_generation_options {
@@ -40,10 +44,11 @@ struct rules_generation_options {
 
 MUST_CHECK enum status rules_generation_create(const struct rules_generation_options *options,
                                                struct rules_generation **out);
-/* Its page takes up the counts of the one before, and is what readers see from now on. Once, when
- * no worker holds `previous` any more (NULL: what an earlier run left). */
+/* Its page takes up the counts of the one before, and is what readers see from now on; the meters
+ * are its own, and forget limits that only `previous` had. Once, when no worker holds `previous`
+ * any more (NULL: what an earlier run left). */
 void rules_generation_settle(struct rules_generation *generation,
-                             const struct rules_generation *previous);
+                             struct rules_generation *previous);
 /* No worker holds it any more. NULL is fine. */
 void rules_generation_destroy(struct rules_generation *generation);
 

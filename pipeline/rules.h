@@ -66,8 +66,9 @@ MUST_CHECK enum status rule_scratch_create(const struct rule_set *rules,
 void rule_scratch_destroy(struct rule_scratch *scratch);
 
 /* Cold. Buckets are found again by rule name and parameters: a limit that both sets have goes on
- * where it was. Not while a scratch that uses them judges: rule_meters_prepare adds what a new set
- * needs, rule_meters_trim forgets what only older sets needed. */
+ * where it was. rule_meters_prepare adds what a new set needs, rule_meters_trim forgets what only
+ * older sets needed. Scratches may judge meanwhile, if they were made for a set that stays: what
+ * they have found does not move. */
 MUST_CHECK enum status rule_meters_create(struct rule_meters **out);
 MUST_CHECK enum status rule_meters_prepare(struct rule_meters *meters, const struct rule_set *rules,
                                            uint32_t worker, uint32_t worker_count);

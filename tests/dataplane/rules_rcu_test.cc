@@ -93,6 +93,60 @@ TEST_F(RulesRcu, AWorkerThatSleepsHoldsNothingUpAndWakesToTheNewest)
     rules_rcu_leave(rcu_, 0);
 }
 
+// A second record a second, after a burst of two; `extra` makes it another file.
+struct rules_generation *Limited(uint64_t number, const char *extra,
+                                 const struct rules_generation *previous)
+{
+    static const char *const topics[] = {"events"};
+    static const int32_t listener_topics[] = {0};
+    const struct rules_world world = {topics, 1, listener_topics, 1, nullptr, nullptr};
+    const std::string text = std::string("rules:\n  - { name: few, when: 'x', do: { limit: { "
+                                         "records: 1/s, burst: 2 } } }\n") +
+                             extra;
+    struct diagnostics *diagnostics = diagnostics_create();
+    struct rules_generation_options options = {};
+    options.rules = rules_load_text(text.data(), text.size(), "rules.yaml", &world, diagnostics);
+    diagnostics_print(diagnostics, stderr);
+    diagnostics_destroy(diagnostics);
+    options.number = number;
+    options.worker_count = 1;
+    options.records_max = 16;
+    options.previous = previous;
+    struct rules_generation *made = nullptr;
+    EXPECT_EQ(rules_generation_create(&options, &made), STATUS_OK);
+    return made;
+}
+
+uint8_t FateBy(const struct rules_generation *generation, uint64_t now_ns)
+{
+    struct record record = {};
+    record.value = bytes_of("x", 1);
+    record.topic = RECORD_NO_TOPIC;
+    struct verdict verdict;
+    rules_judge(generation->rules, generation->scratches[0], &record, 1, now_ns, &verdict);
+    return verdict.fate;
+}
+
+TEST(RulesGeneration, ALimitGoesOnWhereItWasBeforeTheReload)
+{
+    constexpr uint64_t kNow = 5'000'000'000;
+    struct rules_rcu *rcu = nullptr;
+    ASSERT_EQ(rules_rcu_create(Limited(1, "", nullptr), &rcu), STATUS_OK);
+    const struct rules_generation *held = rules_rcu_join(rcu, 0);
+    EXPECT_EQ(FateBy(held, kNow), VERDICT_STORE);
+    EXPECT_EQ(FateBy(held, kNow), VERDICT_STORE);
+
+    rules_rcu_publish(rcu, Limited(2, "  - { name: more, when: 'y', do: drop }\n", held));
+    held = rules_rcu_take(rcu, 0);
+    ASSERT_TRUE(rules_rcu_settle(rcu));
+
+    EXPECT_EQ(held->number, 2U);
+    EXPECT_EQ(FateBy(held, kNow), VERDICT_LIMITED) << "no full bucket by a reload";
+    EXPECT_EQ(FateBy(held, kNow + 1'100'000'000), VERDICT_STORE);
+    rules_rcu_leave(rcu, 0);
+    rules_rcu_destroy(rcu);
+}
+
 // What a worker's thread does, without anything to judge but one record: takes the newest when it
 // is asked, sleeps now and then, and judges by what it holds all the time.
 void Turn(struct rules_rcu *rcu, size_t worker, const std::atomic<bool> &stop,

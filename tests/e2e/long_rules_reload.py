@@ -6,6 +6,7 @@ import time
 from appliance import missed_frames
 from test_rules_reload import TO_ALERTS, TO_EVENTS, ReloadTest, epoch_of
 
+WORKERS = max(1, min(2, len(os.sched_getaffinity(0)) - 1))  # the loader compiles on a CPU that has none
 RELOADS = int(os.environ.get("PENSTOCK_RELOADS", "1000"))
 WARM_UP = 10  # memory may grow until both sets have been there some times
 GROWTH_KIB_MAX = 16 * 1024
@@ -24,15 +25,9 @@ class ThousandReloads(ReloadTest):
         with open("/proc/%d/status" % node.status()["pid"]) as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
-    def check_senders(self, node, sent):
-        self.assert_balanced(node.settled_ledger())
-        ledger = node.ledger()
-        self.assertEqual(missed_frames(ledger), 0, "what the port lost before the workers")
-        self.assertEqual(ledger["records"]["stored"]["sum"], sent)
-
     def test_a_thousand_reloads_under_full_load(self):
         sets = [padded(TO_EVENTS), padded(TO_ALERTS)]
-        node = self.node(workers=2, storage={"segment": "64MiB"})
+        node = self.node(workers=WORKERS, storage={"segment": "64MiB"})
         node.write_rules(sets[0])
         self.reload(node)
         sender, sent, senders = None, 0, 0
@@ -52,7 +47,7 @@ class ThousandReloads(ReloadTest):
             resident.append(self.resident_kib(node))
         seconds = time.monotonic() - began
         self.finish_sending(sender, seconds=300)
-        self.check_senders(node, sent)
+        ledger = node.settled_ledger()
         counters = node.counters()
         self.assertEqual(node.stop("ingest"), 0)
         for i in range(senders):
@@ -61,10 +56,13 @@ class ThousandReloads(ReloadTest):
             node, {epoch_of(sets[0]): "events", epoch_of(sets[1]): "alerts", epoch_of(TO_EVENTS): "events"})
         growth = max(resident[len(resident) // 2:]) - max(resident[:WARM_UP])
         print("%d reloads in %.0f s (median %.0f ms, slowest %.0f ms), %d records by %d senders at %.0f a second, "
-              "%d commits, %d changes of rules between them; RSS %d KiB after %d, %d at the end, growth %d KiB" %
+              "%d commits, %d changes of rules between them; RSS %d KiB after %d, %d at the end, growth %d KiB; missed by the port: %d" %
               (RELOADS, seconds, 1000 * statistics.median(took), 1000 * max(took), sent, senders, sent / seconds,
                len(epochs), sum(a != b for a, b in zip(epochs, epochs[1:])), max(resident[:WARM_UP]), WARM_UP,
-               resident[-1], growth), flush=True)
-        self.assertLessEqual(counters["rules_swaps"], 2 * (RELOADS + 1))
-        self.assertGreater(counters["rules_swaps"], RELOADS)
+               resident[-1], growth, missed_frames(ledger)), flush=True)
+        self.assert_balanced(ledger)
+        self.assertEqual(ledger["records"]["stored"]["sum"], sent)
+        self.assertLessEqual(counters["rules_swaps"], WORKERS * (RELOADS + 1))
+        self.assertGreater(counters["rules_swaps"], WORKERS * RELOADS // 2)
         self.assertLess(growth, GROWTH_KIB_MAX)
+        self.assertEqual(missed_frames(ledger), 0, "what the port lost before the workers")

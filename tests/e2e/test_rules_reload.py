@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import consuming
 import rack
@@ -12,6 +14,7 @@ from appliance import BUILD, wait_until
 from case import ApplianceTest
 
 PORT, LINES_PORT = 4650, 5140
+OUTER = "198.51.100.7"  # an address of this host that is not loopback: who comes from it is not taken for local
 LISTENERS = [{"protocol": "native", "port": PORT, "topic": "events"},
              {"protocol": "lines", "port": LINES_PORT, "topic": "events"}]
 TO_EVENTS = {"rules": [{"name": "all", "when": "k", "do": {"route": "events"}}]}
@@ -171,6 +174,19 @@ class Reload(ReloadTest):
         self.assertIn("rules.yaml:3:", body)
         self.assertEqual(node.http("/metrics", method="POST")[0], 405)
         self.assertEqual(node.http("/readyz")[0], 200)
+
+
+    def test_http_refuses_who_is_not_on_this_host(self):
+        subprocess.run(["ip", "address", "replace", OUTER + "/32", "dev", "lo"], check=True)
+        self.addCleanup(subprocess.run, ["ip", "address", "del", OUTER + "/32", "dev", "lo"], check=True)
+        node = self.node(serve={"admin": "0.0.0.0:9640"})
+        node.write_rules(TO_ALERTS)
+        request = urllib.request.Request("http://%s:9640/rules/reload" % OUTER, method="POST")
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=5)
+        self.assertEqual(refused.exception.code, 403)
+        self.assertEqual(self.in_force(node), epoch_of(TO_EVENTS))
+        self.assertEqual(node.http("/rules/reload", method="POST", seconds=60)[0], 200)
 
 
 class UnderLoad(ReloadTest):
