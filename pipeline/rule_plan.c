@@ -376,6 +376,18 @@ static void lay_all_triggers(struct rule_set *rules, struct trigger *triggers, s
     }
 }
 
+/* Atoms that steps ask for: not those of sure rules, whose steps are never taken. */
+static void mark_read_atoms(struct rule_plan *plan, const struct rule_condition *condition)
+{
+    const bool is_test = condition->kind == RULE_CONDITION_TEST;
+    if (is_test && is_atom(condition) && condition->field.kind != RULE_FIELD_LISTENER) {
+        plan->rules->triggers[atom_of(plan, condition)] |= RULE_TRIGGER_READ;
+    }
+    for (size_t i = 0; i < (is_test ? 0 : condition->child_count); i++) {
+        mark_read_atoms(plan, &condition->children[i]);
+    }
+}
+
 static void plan_triggers(struct rule_plan *plan)
 {
     struct rule_set *const rules = plan->rules;
@@ -396,6 +408,9 @@ static void plan_triggers(struct rule_plan *plan)
     }
     lay_all_triggers(rules, triggers, count);
     free(triggers);
+    for (size_t i = 0; i < rules->rule_count; i++) {
+        if (!rules->lines[i].is_sure) { mark_read_atoms(plan, &plan->source->rules[i].when); }
+    }
 }
 
 /* --------------------------------------------------------------------------- always candidates */

@@ -106,10 +106,14 @@ struct rule_line {
     const struct rule_deed *deed; /* NULL: none */
 };
 
-/* `triggers` by atom: a rule, or where in trigger_lists a count and as many rules stand. */
+/* `triggers` by atom: what it makes a candidate. Most are one rule, and that is all that the number
+ * is; the rest has one of these bits. */
 enum {
-    RULE_TRIGGER_LIST = 1 << 30, /* set: the rest is a place in trigger_lists */
-    RULE_TRIGGER_NONE = RULE_TRIGGER_LIST - 1,
+    RULE_TRIGGER_LIST = 1 << 30, /* a place in trigger_lists: a count and as many rules */
+    RULE_TRIGGER_READ = 1 << 29, /* steps ask for the atom: its bit must be set */
+    RULE_TRIGGER_PLAIN_END = RULE_TRIGGER_READ,
+    RULE_TRIGGER_NUMBER = RULE_TRIGGER_READ - 1, /* mask */
+    RULE_TRIGGER_NONE = RULE_TRIGGER_NUMBER,     /* as the number: no rule */
 };
 
 struct rule_set {

@@ -28,24 +28,31 @@ static void make_candidate(struct rule_scratch *scratch, uint32_t rule)
     set_bit(scratch->touched, rule / RULE_WORD_BITS);
 }
 
-static void make_candidates(struct rule_scratch *scratch, uint32_t trigger)
+/* An atom that several rules wait for, or that steps ask for. */
+static void note_shared_atom(struct rule_scratch *scratch, uint32_t atom, uint32_t trigger)
 {
-    if (trigger == RULE_TRIGGER_NONE) { return; }
-    const uint32_t *const list = &scratch->trigger_lists[trigger & ~(uint32_t)RULE_TRIGGER_LIST];
+    if ((trigger & RULE_TRIGGER_READ) != 0 && !has_bit(scratch->atoms, atom)) {
+        set_bit(scratch->atoms, atom);
+        scratch->holding[scratch->holding_count++] = atom;
+    }
+    const uint32_t number = trigger & RULE_TRIGGER_NUMBER;
+    if (number == RULE_TRIGGER_NONE) { return; }
+    if ((trigger & RULE_TRIGGER_LIST) == 0) {
+        make_candidate(scratch, number);
+        return;
+    }
+    const uint32_t *const list = &scratch->trigger_lists[number];
     for (uint32_t i = 0; i < list[0]; i++) { make_candidate(scratch, list[1 + i]); }
 }
 
 /* The atom holds for this record. */
 static void note_atom(struct rule_scratch *scratch, uint32_t atom)
 {
-    if (has_bit(scratch->atoms, atom)) { return; }
-    set_bit(scratch->atoms, atom);
-    scratch->holding[scratch->holding_count++] = atom;
     const uint32_t trigger = scratch->triggers[atom];
-    if (LIKELY(trigger < RULE_TRIGGER_NONE)) {
-        make_candidate(scratch, trigger);
+    if (LIKELY(trigger < RULE_TRIGGER_PLAIN_END)) {
+        if (trigger != RULE_TRIGGER_NONE) { make_candidate(scratch, trigger); }
     } else {
-        make_candidates(scratch, trigger);
+        note_shared_atom(scratch, atom, trigger);
     }
 }
 
