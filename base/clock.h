@@ -20,6 +20,10 @@ struct instant clock_now(void);
 /* CLOCK_MONOTONIC alone. */
 uint64_t clock_mono_ns(void);
 
+/* "2026-01-31T12:00:00.123Z"; "-" for what no calendar has. Answers `out`. */
+enum { CLOCK_WALL_TEXT_BYTES = 40 };
+const char *clock_wall_text(int64_t wall_ms, char out[CLOCK_WALL_TEXT_BYTES]);
+
 enum {
     NS_PER_US = 1000,
     NS_PER_MS = 1000 * 1000,

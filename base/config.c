@@ -249,6 +249,7 @@ void config_destroy(struct config *config)
     free(config->serve.admin.host);
     free(config->rules_path);
     free(config->runtime);
+    free(config->cache);
     free(config->node);
     free(config->path);
     free(config);

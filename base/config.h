@@ -93,6 +93,7 @@ struct config {
     char *path; /* of the file itself */
     char *node;
     char *runtime; /* directory on a tmpfs */
+    char *cache;   /* directory for what can be made again */
 
     struct {
         uint32_t *cores; /* CPU numbers; worker i is partition i */

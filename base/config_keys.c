@@ -271,7 +271,8 @@ static const struct config_key keys[] = {
      IN_CONFIG(lanes.session_timeout_ns),
      config_read_duration},
     {{"lanes.max_record", "size", "1KiB", "4032KiB", "900KiB",
-      "Largest record. A commit holds it and 64 KiB; without it, smaller commits make it smaller."},
+      "Largest record. A commit holds it and 64 KiB; without it, smaller commits make it smaller, "
+      "with a warning."},
      IN_CONFIG(lanes.max_record_bytes),
      config_read_size},
 
@@ -308,6 +309,12 @@ static const struct config_key keys[] = {
     {{"runtime", "string", "", "", "/dev/shm/penstock",
       "Absolute directory on a tmpfs for the memory that the processes share; one a node."},
      IN_CONFIG(runtime),
+     config_read_directory},
+
+    {{"cache", "string", "", "", "/var/cache/penstock",
+      "Absolute directory for what can be made again: compiled rules, and a copy of each rules file "
+      "that was in force. Made where it is missing."},
+     IN_CONFIG(cache),
      config_read_directory},
 
     {{"dpdk", "section", "", "", "", "What is handed to DPDK."}},

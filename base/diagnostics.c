@@ -127,9 +127,12 @@ const struct diagnostic *diagnostics_at(const struct diagnostics *diagnostics, s
     return &diagnostics->items[index];
 }
 
+/* Nobody reads more, and a file of 16 MiB can have a million. */
+enum { PRINTED_MAX = 1000 };
+
 void diagnostics_print(const struct diagnostics *diagnostics, FILE *out)
 {
-    for (size_t i = 0; i < diagnostics->count; i++) {
+    for (size_t i = 0; i < diagnostics->count && i < PRINTED_MAX; i++) {
         const struct diagnostic *const item = &diagnostics->items[i];
         const char *const severity = item->severity == DIAGNOSTIC_ERROR ? "error" : "warning";
         if (item->place.line == 0) {
@@ -138,5 +141,8 @@ void diagnostics_print(const struct diagnostics *diagnostics, FILE *out)
             fprintf(out, "%s:%u:%u: %s: %s\n", item->place.file, item->place.line,
                     item->place.column, severity, item->text);
         }
+    }
+    if (diagnostics->count > PRINTED_MAX) {
+        fprintf(out, "and %zu more errors and warnings\n", diagnostics->count - PRINTED_MAX);
     }
 }

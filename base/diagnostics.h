@@ -49,7 +49,7 @@ size_t diagnostics_count(const struct diagnostics *diagnostics);
 /* In the order of their places: by file (as first spoken of), line and column. */
 const struct diagnostic *diagnostics_at(const struct diagnostics *diagnostics, size_t index);
 
-/* One line each, in that order. */
+/* One line each, in that order; the first 1000, and how many more there are. */
 void diagnostics_print(const struct diagnostics *diagnostics, FILE *out);
 
 END_C_DECLS

@@ -15,11 +15,15 @@
 #include "wire/control.h"
 
 struct client {
-    int socket;   /* -1: free */
-    int doorbell; /* eventfd, -1: not subscribed */
+    int socket;      /* -1: free */
+    int doorbell;    /* eventfd, -1: not subscribed */
+    uint64_t ticket; /* of the reload that it waits for; 0: none */
 };
 
+static const struct client nobody = {-1, -1, 0};
+
 struct control_socket {
+    struct control_socket_options options;
     struct sockaddr_un address;
     int listener;
     struct client clients[CONTROL_SOCKET_CLIENTS_MAX];
@@ -41,21 +45,19 @@ static enum status listen_at(struct control_socket *control)
     return STATUS_OK;
 }
 
-enum status control_socket_create(const char *runtime, struct control_socket **out)
+enum status control_socket_create(const struct control_socket_options *options,
+                                  struct control_socket **out)
 {
     struct control_socket *const control = calloc(1, sizeof *control);
     if (control == NULL) { return STATUS_NO_MEMORY; }
+    control->options = *options;
     control->listener = -1;
-    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
-        control->clients[i] = (struct client){-1, -1};
-    }
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) { control->clients[i] = nobody; }
 
-    control->address.sun_family = AF_UNIX;
-    const int len = snprintf(control->address.sun_path, sizeof control->address.sun_path, "%s/%s",
-                             runtime, CONTROL_SOCKET_NAME);
-    if (len < 0 || (size_t)len >= sizeof control->address.sun_path) {
+    if (!control_address(options->runtime, &control->address)) {
         log_error("runtime directory %s: its name is too long for a socket (%zu bytes at most)",
-                  runtime, sizeof control->address.sun_path - sizeof CONTROL_SOCKET_NAME - 1);
+                  options->runtime,
+                  sizeof control->address.sun_path - sizeof CONTROL_SOCKET_NAME - 1);
         control_socket_destroy(control);
         return STATUS_INVALID;
     }
@@ -73,7 +75,7 @@ static void client_close(struct client *client)
 {
     if (client->doorbell >= 0) { close(client->doorbell); }
     if (client->socket >= 0) { close(client->socket); }
-    *client = (struct client){-1, -1};
+    *client = nobody;
 }
 
 void control_socket_destroy(struct control_socket *control)
@@ -124,7 +126,7 @@ static bool send_answer(const struct client *client, const struct control_answer
         struct cmsghdr header;
         uint8_t room[CMSG_SPACE(sizeof(int))];
     } ancillary = {0};
-    if (client->doorbell >= 0 && answer->status == STATUS_OK) {
+    if (answer->type == CONTROL_SUBSCRIBE && answer->status == STATUS_OK) {
         message.msg_control = ancillary.room;
         message.msg_controllen = sizeof ancillary.room;
         struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
@@ -143,7 +145,26 @@ static enum status subscribe(struct client *client)
     return client->doorbell >= 0 ? STATUS_OK : status_from_errno(errno);
 }
 
-static void serve_client(struct client *client)
+/* STATUS_OK: the answer comes later. One at a time is enough for a client. */
+static enum status begin_reload(const struct control_socket *control, struct client *client)
+{
+    if (control->options.on_reload == NULL) { return STATUS_UNSUPPORTED; }
+    if (client->ticket != 0) { return STATUS_EXISTS; }
+    client->ticket = control->options.on_reload(control->options.context);
+    return STATUS_OK;
+}
+
+static enum status begin_request(const struct control_socket *control, struct client *client,
+                                 uint16_t type)
+{
+    switch (type) {
+    case CONTROL_SUBSCRIBE: return subscribe(client);
+    case CONTROL_RULES_RELOAD: return begin_reload(control, client);
+    default: return STATUS_UNSUPPORTED;
+    }
+}
+
+static void serve_client(const struct control_socket *control, struct client *client)
 {
     uint8_t packet[CONTROL_MESSAGE_BYTES + 1]; /* one more: a longer packet is seen as such */
     const ssize_t len_bytes = recv(client->socket, packet, sizeof packet, 0);
@@ -154,9 +175,8 @@ static void serve_client(struct client *client)
     if (len_bytes > 0) {
         status = control_request_decode(bytes_of(packet, (size_t)len_bytes), &request);
     }
-    if (status == STATUS_OK) {
-        status = request.type == CONTROL_SUBSCRIBE ? subscribe(client) : STATUS_UNSUPPORTED;
-    }
+    if (status == STATUS_OK) { status = begin_request(control, client, request.type); }
+    if (status == STATUS_OK && request.type == CONTROL_RULES_RELOAD) { return; }
     const struct control_answer answer = {request.type, status};
     /* A version or a type that we do not know is answered; whatever else is wrong ends it. */
     const bool answered = status == STATUS_OK || status == STATUS_UNSUPPORTED;
@@ -168,10 +188,26 @@ void control_socket_poll_done(struct control_socket *control, const struct pollf
 {
     for (size_t i = 0; i + 1 < count; i++) {
         if (polled[1 + i].fd >= 0 && polled[1 + i].revents != 0) {
-            serve_client(&control->clients[i]);
+            serve_client(control, &control->clients[i]);
         }
     }
     if (polled[0].revents & POLLIN) { accept_client(control); }
+}
+
+void control_socket_reloaded(struct control_socket *control, uint64_t ticket, enum status status,
+                             const struct control_report *report)
+{
+    uint8_t packet[CONTROL_REPORT_BYTES_MAX];
+    const size_t len_bytes = control_report_encode(report, packet);
+    const struct control_answer answer = {CONTROL_RULES_RELOAD, status};
+    for (size_t i = 0; i < CONTROL_SOCKET_CLIENTS_MAX; i++) {
+        struct client *const client = &control->clients[i];
+        if (client->ticket == 0 || client->ticket > ticket) { continue; }
+        client->ticket = 0;
+        const bool taken = send_answer(client, &answer) && send(client->socket, packet, len_bytes,
+                                                                MSG_NOSIGNAL) == (ssize_t)len_bytes;
+        if (!taken) { client_close(client); }
+    }
 }
 
 void control_socket_ring(struct control_socket *control)

@@ -15,8 +15,9 @@ struct rest {
     uint64_t sleep_ns;
 };
 
-static void rest_after_turn(struct rest *rest, struct stats_page *stats, bool worked)
+static void rest_after_turn(struct rest *rest, const struct lcore *lcore, bool worked)
 {
+    struct stats_page *const stats = lcore->stats;
     if (worked) {
         *rest = (struct rest){0, SLEEP_NS_MIN};
         return;
@@ -29,7 +30,9 @@ static void rest_after_turn(struct rest *rest, struct stats_page *stats, bool wo
     const uint64_t max_ns = stats->records_in_flight > 0 ? SLEEP_NS_MAX_WAITING : SLEEP_NS_MAX;
     if (rest->sleep_ns > max_ns) { rest->sleep_ns = max_ns; }
     const struct timespec pause = {.tv_nsec = (long)rest->sleep_ns};
+    worker_sleeps(lcore->worker);
     nanosleep(&pause, NULL);
+    worker_wakes(lcore->worker);
     stats_add(stats, STATS_worker_sleeps, 1);
     rest->sleep_ns *= 2;
 }
@@ -56,7 +59,10 @@ int lcore_main(void *argument)
     const struct disk disk = uring_disk_port(lcore->disk);
     struct disk_costs booked = {0};
     lcore->outcome = uring_disk_adopt(lcore->disk);
-    if (lcore->outcome != STATUS_OK) { return 0; }
+    if (lcore->outcome != STATUS_OK) {
+        worker_sleeps(lcore->worker); /* for good: no swap waits for it */
+        return 0;
+    }
     /* The kernel rounds sleeps up by the thread's slack, 50 us unless told otherwise. */
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 
@@ -64,9 +70,8 @@ int lcore_main(void *argument)
     while (!worker_is_done(lcore->worker)) {
         const bool worked = worker_turn(lcore->worker, clock_now());
         book_disk_costs(disk, &booked, lcore->stats);
-        if (lcore->polling == CONFIG_POLLING_ADAPTIVE) {
-            rest_after_turn(&rest, lcore->stats, worked);
-        }
+        if (lcore->polling == CONFIG_POLLING_ADAPTIVE) { rest_after_turn(&rest, lcore, worked); }
     }
+    worker_sleeps(lcore->worker);
     return 0;
 }

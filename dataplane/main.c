@@ -1,5 +1,6 @@
 /* main.c - penstock-ingest: the pinned half of the appliance. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static const char usage[] =
     "  -h, --help         print this\n"
     "\n"
     "SIGTERM or SIGINT: stop receiving, make what was received durable, exit 0.\n"
+    "SIGHUP: read the rules file again, as `penstock rules reload` does.\n"
     "Exit codes: 0 stopped in order, 1 could not start or records are not durable,\n"
     "64 usage, 78 the configuration has errors.\n";
 
@@ -59,11 +61,21 @@ static void parse_arguments(int argc, char **argv, struct arguments *out)
     }
 }
 
+/* Until the node takes it: reading the rules can take a while, and it would end the process. */
+static void hold_hangups(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &hangup, NULL); /* refuses bad arguments only */
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
     parse_arguments(argc, argv, &arguments);
     logger_init("penstock-ingest", arguments.least);
+    hold_hangups();
 
     struct diagnostics *const diagnostics = diagnostics_create();
     struct node_config config;

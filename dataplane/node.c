@@ -24,6 +24,9 @@
 #include "dataplane/node_logs.h"
 #include "dataplane/node_ports.h"
 #include "dataplane/notes.h"
+#include "dataplane/rules_archive.h"
+#include "dataplane/rules_loader.h"
+#include "dataplane/rules_rcu.h"
 #include "dataplane/runtime.h"
 #include "dataplane/seat.h"
 #include "dataplane/steward.h"
@@ -38,6 +41,7 @@
 enum {
     HEARTBEAT_MS = 100,
     STOP_TIMEOUT_S = 60, /* for what was received to become durable */
+    RELOAD_LINES_LOGGED_MAX = 100,
 };
 
 /* One polling core: its seat, and what that stands on. */
@@ -52,7 +56,8 @@ struct core {
 
 struct node {
     const struct config *config;
-    const struct rule_set *rules;
+    struct rules_rcu *rules;
+    struct rules_loader *rules_loader;
     struct runtime runtime;
     bool runtime_is_open;
     struct node_logs logs;
@@ -63,7 +68,7 @@ struct node {
     struct steward *steward;
     struct listeners listeners;
     struct seat_native native; /* homes NULL: no listener speaks the native protocol */
-    int signals;               /* signalfd: SIGTERM and SIGINT ask for a stop */
+    int signals;               /* signalfd: SIGTERM, SIGINT: stop; SIGHUP: reload the rules */
     int doorbell;              /* eventfd: a worker's disk rings it when something became durable */
     struct control_socket *control;
     struct core *cores;
@@ -165,7 +170,7 @@ static enum status create_core(struct node *node, struct core *core, size_t inde
         .commit_records_max = SEAT_COMMIT_RECORDS_MAX,
         .lane_pool_runs = SEAT_LANE_POOL_RUNS,
         .listeners = &node->listeners,
-        .rules = node->rules,
+        .rules_rcu = node->rules,
         .native = node->native.homes != NULL ? &node->native : NULL,
         .now = clock_now(),
     };
@@ -216,6 +221,143 @@ static enum status create_cores(struct node *node)
     return STATUS_OK;
 }
 
+/* ----------------------------------------------------------------------------------- the rules */
+
+static enum status put_first_rules_in_force(struct node *node, struct node_config *config)
+{
+    struct rules_generation *first;
+    const struct rules_generation_options options = {
+        .rules = config->rules,
+        .number = 1,
+        .loaded_wall_ms = clock_now().wall_ms,
+        .worker_count = node->config->workers.count,
+        .records_max = WORKER_RECORDS_MAX,
+        .runtime = node->runtime.path,
+    };
+    config->rules = NULL;
+    enum status status = rules_generation_create(&options, &first);
+    if (status != STATUS_OK) { return status; }
+    rules_generation_settle(first, NULL); /* counts go on from what the last run left */
+    status = rules_rcu_create(first, &node->rules);
+    if (status != STATUS_OK) {
+        rules_generation_destroy(first);
+        return status;
+    }
+    const struct rules_text *const text = &config->rules_text;
+    if (text->at != NULL) {
+        const enum status kept = rules_archive_keep(node->config->cache, first->epoch,
+                                                    bytes_of(text->at, text->len_bytes));
+        (void)kept; /* it says itself what is wrong, and is no reason not to start */
+    }
+    return STATUS_OK;
+}
+
+static void tell_first_rules(struct node *node)
+{
+    struct node_page *const page = node->runtime.node;
+    const struct rules_generation *const first = rules_rcu_newest(node->rules);
+    page->rules_epoch = first->epoch;
+    page->rule_count = rule_set_rule_count(first->rules);
+    page->rules_loaded_wall_ms = first->loaded_wall_ms;
+    page->rules_reloads = 0;
+    page->rules_reload_failures = 0;
+    page->rules_stale = 0;
+    page->rules_workers_behind = 0;
+}
+
+/* One line of the log for each of the outcome's, which belong to `level`. */
+static void log_lines(enum log_level level, const struct rules_outcome *outcome)
+{
+    const char *at = outcome->text;
+    const char *const end = outcome->text + outcome->text_bytes;
+    for (int lines = 0; at < end; lines++) {
+        const char *const line_end = memchr(at, '\n', (size_t)(end - at));
+        const char *const next = line_end != NULL ? line_end : end;
+        if (lines == RELOAD_LINES_LOGGED_MAX) {
+            logger_write(level, "rules: and more; `penstock rules check` lists all");
+            return;
+        }
+        logger_write(level, "%.*s", (int)(next - at), at);
+        at = next + 1;
+    }
+}
+
+static void log_reload(const struct rules_outcome *outcome)
+{
+    if (outcome->published) {
+        log_lines(LOG_LEVEL_WARNING, outcome);
+        log_notice("rules reloaded: epoch %016" PRIx64 ", %" PRIu32 " rules, %s after %" PRIu32
+                   " ms on %" PRIu32 " worker%s",
+                   outcome->epoch, outcome->rule_count,
+                   outcome->status == STATUS_OK ? "in force" : "not yet in force", outcome->took_ms,
+                   outcome->worker_count, outcome->worker_count == 1 ? "" : "s");
+        return;
+    }
+    log_lines(LOG_LEVEL_ERROR, outcome);
+    log_error("rules not reloaded: those with epoch %016" PRIx64 " stay in force", outcome->epoch);
+}
+
+static void count_reload(struct node_page *page, const struct rules_outcome *outcome)
+{
+    page->rules_reloads += outcome->published;
+    page->rules_reload_failures += !outcome->published;
+    page->rules_stale = !outcome->published && outcome->status != STATUS_NOT_FOUND;
+    page->rules_epoch = outcome->epoch;
+    page->rule_count = outcome->rule_count;
+    page->rules_loaded_wall_ms = outcome->loaded_wall_ms;
+}
+
+static void end_reload(struct node *node)
+{
+    struct rules_outcome outcome;
+    if (!rules_loader_take(node->rules_loader, &outcome)) { return; }
+    log_reload(&outcome);
+    count_reload(node->runtime.node, &outcome);
+    const struct control_report report = {
+        .epoch = outcome.epoch,
+        .rule_count = outcome.rule_count,
+        .took_ms = outcome.took_ms,
+        .worker_count = outcome.worker_count,
+        .text = bytes_of(outcome.text, outcome.text_bytes),
+    };
+    control_socket_reloaded(node->control, outcome.ticket, outcome.status, &report);
+    free(outcome.text);
+}
+
+static void tell_workers_behind(struct node *node)
+{
+    uint32_t behind = 0;
+    for (size_t i = 0; i < node->core_count; i++) {
+        behind += rules_rcu_worker_is_behind(node->rules, i);
+    }
+    node->runtime.node->rules_workers_behind = behind;
+}
+
+static uint64_t on_reload(void *context)
+{
+    const struct node *const node = context;
+    return rules_loader_request(node->rules_loader);
+}
+
+static enum status create_control(struct node *node)
+{
+    const struct rules_loader_options loader = {
+        .config = node->config,
+        .rcu = node->rules,
+        .worker_count = node->config->workers.count,
+        .records_max = WORKER_RECORDS_MAX,
+        .runtime = node->runtime.path,
+    };
+    const enum status status = rules_loader_start(&loader, &node->rules_loader);
+    if (status != STATUS_OK) { return status; }
+    const struct control_socket_options control = {
+        .runtime = node->runtime.path,
+        .on_reload = on_reload,
+        .context = node,
+    };
+    return control_socket_create(&control, &node->control);
+}
+
 /* ------------------------------------------------------------------------------- life cycle */
 
 static void open_root(struct node *node)
@@ -236,21 +378,27 @@ static void open_root(struct node *node)
 /* Before any thread starts: they inherit the mask, so that a stop never kills one of them. */
 static int open_signals(void)
 {
-    sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &stops, NULL) != 0) { return -1; }
-    return signalfd(-1, &stops, SFD_NONBLOCK | SFD_CLOEXEC);
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &ours, NULL) != 0) { return -1; }
+    return signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static enum status build(struct node *node)
+static enum status build(struct node *node, struct node_config *node_config)
 {
     const struct config *const config = node->config;
     enum status status = runtime_open(&node->runtime, config->runtime, config->node);
     if (status != STATUS_OK) { return status; }
     node->runtime_is_open = true;
     open_root(node);
+    status = put_first_rules_in_force(node, node_config);
+    if (status != STATUS_OK) {
+        log_error("the rules cannot be put in force: %s", status_text(status));
+        return status;
+    }
 
     status = node_logs_open(&node->logs, config, &node->runtime);
     if (status != STATUS_OK) { return status; }
@@ -259,14 +407,13 @@ static enum status build(struct node *node)
     node->runtime.node->incarnation = node->runtime.root->incarnation;
     node->runtime.root->state = ROOT_STATE_STARTING;
     node->runtime.node->polling_adaptive = config->workers.polling == CONFIG_POLLING_ADAPTIVE;
-    node->runtime.node->rules_epoch = rule_set_epoch(node->rules);
-    node->runtime.node->rule_count = rule_set_rule_count(node->rules);
+    tell_first_rules(node);
 
     status = node_ports_open(&node->ports, config, node->runtime.node);
     if (status == STATUS_OK) { status = create_supply(node); }
     if (status == STATUS_OK) { status = create_native(node); }
     if (status == STATUS_OK) { status = create_cores(node); }
-    if (status == STATUS_OK) { status = control_socket_create(node->runtime.path, &node->control); }
+    if (status == STATUS_OK) { status = create_control(node); }
     if (status == STATUS_OK) {
         status = steward_start(node->supply, node->config->workers.count, node->retention,
                                &node->steward);
@@ -274,12 +421,11 @@ static enum status build(struct node *node)
     return status;
 }
 
-enum status node_create(const struct node_config *config, struct node **out)
+enum status node_create(struct node_config *config, struct node **out)
 {
     struct node *const node = calloc(1, sizeof *node);
     if (node == NULL) { return STATUS_NO_MEMORY; }
     node->config = config->config;
-    node->rules = config->rules;
     listeners_init(&node->listeners, node->config);
     iowq_watch_init(&node->iowq_watch, node->config->workers.cores, node->config->workers.count);
     node->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -293,7 +439,7 @@ enum status node_create(const struct node_config *config, struct node **out)
     }
     memset(node->cores, 0, CONFIG_WORKERS_MAX * sizeof(struct core));
 
-    const enum status status = build(node);
+    const enum status status = build(node, config);
     if (status != STATUS_OK) {
         node_destroy(node);
         return status;
@@ -327,30 +473,43 @@ static void write_notes(struct node *node, uint64_t now_ns)
     }
 }
 
+static void take_signals(struct node *node, bool *stop)
+{
+    struct signalfd_siginfo signal;
+    while (read(node->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+        if (signal.ssi_signo == SIGHUP) {
+            (void)rules_loader_request(node->rules_loader); /* nobody waits for the ticket */
+        } else {
+            *stop = true;
+        }
+    }
+}
+
 /* Waits for a doorbell, a signal, a client or the next heartbeat, and does what it brings. */
 static void main_turn(struct node *node, bool *stop)
 {
-    struct pollfd waits[2 + CONTROL_SOCKET_POLL_MAX] = {
+    enum { OWN_WAITS = 3 };
+    struct pollfd waits[OWN_WAITS + CONTROL_SOCKET_POLL_MAX] = {
         {.fd = node->doorbell, .events = POLLIN},
         {.fd = node->signals, .events = POLLIN},
+        {.fd = rules_loader_descriptor(node->rules_loader), .events = POLLIN},
     };
-    const size_t clients = control_socket_poll_fill(node->control, waits + 2);
-    (void)poll(waits, (nfds_t)(2 + clients), HEARTBEAT_MS);
+    const size_t clients = control_socket_poll_fill(node->control, waits + OWN_WAITS);
+    (void)poll(waits, (nfds_t)(OWN_WAITS + clients), HEARTBEAT_MS);
 
     if (waits[0].revents & POLLIN) {
         uint64_t rings;
         const ssize_t taken = read(node->doorbell, &rings, sizeof rings);
         if (taken == (ssize_t)sizeof rings) { control_socket_ring(node->control); }
     }
-    if (waits[1].revents & POLLIN) {
-        struct signalfd_siginfo signal;
-        if (read(node->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) { *stop = true; }
-    }
-    control_socket_poll_done(node->control, waits + 2, clients);
+    if (waits[1].revents & POLLIN) { take_signals(node, stop); }
+    if (waits[2].revents & POLLIN) { end_reload(node); }
+    control_socket_poll_done(node->control, waits + OWN_WAITS, clients);
 
     const uint64_t now_ns = clock_mono_ns();
     node->runtime.root->heartbeat_ns = now_ns;
     write_notes(node, now_ns);
+    tell_workers_behind(node);
     tell_supply(node);
     node_ports_count(&node->ports, now_ns);
     iowq_watch_turn(&node->iowq_watch, node->runtime.node, now_ns);
@@ -433,6 +592,7 @@ void node_destroy(struct node *node)
 {
     if (node == NULL) { return; }
     steward_stop(node->steward);
+    rules_loader_stop(node->rules_loader);
     control_socket_destroy(node->control);
     for (size_t i = 0; i < node->core_count; i++) {
         struct core *const core = &node->cores[i];
@@ -440,6 +600,7 @@ void node_destroy(struct node *node)
         uring_disk_destroy(core->disk);
         mapped_file_close(&core->ring_file);
     }
+    rules_rcu_destroy(node->rules);
     seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);

@@ -4,9 +4,29 @@
 #include <stdlib.h>
 
 #include "base/allocate.h"
+#include "base/yaml.h"
 #include "pipeline/rules_load.h"
 
-static struct rule_set *load_rules(const struct config *config, struct diagnostics *diagnostics)
+/* The bytes are read here, once: what is kept of them is what was judged. */
+static struct rule_set *load_text(const struct config *config, const struct rules_world *world,
+                                  struct diagnostics *diagnostics, struct rules_text *text)
+{
+    if (config->rules_path == NULL) {
+        return rules_load(NULL, config->rules_place, world, diagnostics);
+    }
+    char *const why = yaml_read_file(config->rules_path, &text->at, &text->len_bytes);
+    if (why != NULL) {
+        diagnostics_error(diagnostics, config->rules_place, "rules: %s %s", config->rules_path,
+                          why);
+        free(why);
+        return NULL;
+    }
+    return rules_load_text(text->at, text->len_bytes, config->rules_path, world, diagnostics);
+}
+
+struct rule_set *node_config_load_rules(const struct config *config,
+                                        struct diagnostics *diagnostics,
+                                        struct rules_text *out_text)
 {
     const char **const topics = allocate_zeroed(config->topic_count, sizeof topics[0]);
     int32_t *const listener_topics =
@@ -28,9 +48,15 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
         .listener_topics = listener_topics,
         .listener_count = config->listener_count,
         .listener_names = (const char *const *)listener_names,
+        .cache_path = config->cache,
     };
-    struct rule_set *const rules =
-        rules_load(config->rules_path, config->rules_place, &world, diagnostics);
+    struct rules_text text = {NULL, 0};
+    struct rule_set *const rules = load_text(config, &world, diagnostics, &text);
+    if (out_text != NULL) {
+        *out_text = text;
+    } else {
+        free(text.at);
+    }
     for (size_t i = 0; i < config->listener_count; i++) { free(listener_names[i]); }
     free(listener_names);
     free(listener_topics);
@@ -40,11 +66,11 @@ static struct rule_set *load_rules(const struct config *config, struct diagnosti
 
 bool node_config_load(const char *path, struct diagnostics *diagnostics, struct node_config *out)
 {
-    *out = (struct node_config){NULL, NULL};
+    *out = (struct node_config){0};
     out->config = config_load(path, diagnostics);
     if (out->config == NULL) { return false; }
 
-    out->rules = load_rules(out->config, diagnostics);
+    out->rules = node_config_load_rules(out->config, diagnostics, &out->rules_text);
     if (out->rules == NULL) {
         node_config_deinit(out);
         return false;
@@ -55,6 +81,7 @@ bool node_config_load(const char *path, struct diagnostics *diagnostics, struct 
 void node_config_deinit(struct node_config *node_config)
 {
     rule_set_destroy(node_config->rules);
+    free(node_config->rules_text.at);
     config_destroy(node_config->config);
-    *node_config = (struct node_config){NULL, NULL};
+    *node_config = (struct node_config){0};
 }

@@ -167,10 +167,19 @@ static void commit_forget_times(struct open_commit *commit)
 
 bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now)
 {
+    if (core_log_disk_is_busy(commit->log) && !cannot_grow(commit)) { return false; }
+    return open_commit_close_now(commit, rules_epoch, now);
+}
+
+bool open_commit_close_now(struct open_commit *commit, uint64_t rules_epoch, struct instant now)
+{
     const size_t topic_count = batch_topics(commit->batch, commit->batch_topics);
     struct commit_draft draft;
-    if (core_log_disk_is_busy(commit->log) && !cannot_grow(commit)) { return false; }
-    if (core_log_begin(commit->log, topic_count, &draft) != STATUS_OK) { return false; }
+    if (core_log_begin(commit->log, topic_count, &draft) != STATUS_OK) {
+        commit->full =
+            cannot_grow(commit); /* else bursts went on coming, beyond the frames' room */
+        return false;
+    }
 
     struct commit_facts facts = {
         .rules_epoch = rules_epoch,

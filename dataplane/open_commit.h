@@ -69,7 +69,9 @@ struct open_commit {
     bool awaited;      /* producers wait for an acknowledgement of what is in it */
     uint64_t records;  /* distinct ones */
     uint64_t copies;
-    bool full; /* a record, or its lane, did not fit: nothing more before it is closed */
+    bool full; /* nothing more before it is closed: a record, or its lane, or one more burst did not
+                * fit
+                */
     struct arrivals arrivals;
 
     struct held_frames held[CONFIG_PORTS_MAX];
@@ -126,9 +128,11 @@ void open_commit_hold(struct open_commit *commit, size_t port, void *handle);
  * more than they are, up to linger_unacked_ns else. */
 bool open_commit_is_due(struct open_commit *commit, uint64_t now_ns);
 
-/* Gathers it into the log and gives its frames back. False: the log cannot take it yet, or the disk
- * is busy and it may still grow. */
+/* Gathers it into the log and gives its frames back. False: the log cannot take it yet (and where
+ * frames are short it is full from then on), or the disk is busy and it may still grow. */
 bool open_commit_close(struct open_commit *commit, uint64_t rules_epoch, struct instant now);
+/* The same for one that nothing more may come into: it does not wait for a disk that is busy. */
+bool open_commit_close_now(struct open_commit *commit, uint64_t rules_epoch, struct instant now);
 
 /* Commits up to `durable_number` are durable: each record's time goes to `latency`. Answers whether
  * there were any. */

@@ -11,26 +11,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/directory.h"
 #include "base/logger.h"
 
 const char *runtime_file(const struct runtime *runtime, const char *name, char *out)
 {
     snprintf(out, RUNTIME_PATH_BYTES, "%.400s/%.100s", runtime->path, name);
     return out;
-}
-
-static enum status make_directory(const char *path)
-{
-    char partial[RUNTIME_PATH_BYTES];
-    snprintf(partial, sizeof partial, "%s", path);
-    for (char *at = partial + 1; *at != '\0'; at++) {
-        if (*at != '/') { continue; }
-        *at = '\0';
-        if (mkdir(partial, 0755) != 0 && errno != EEXIST) { return status_from_errno(errno); }
-        *at = '/';
-    }
-    if (mkdir(partial, 0755) != 0 && errno != EEXIST) { return status_from_errno(errno); }
-    return STATUS_OK;
 }
 
 static enum status check_tmpfs(const char *path)
@@ -134,7 +121,7 @@ enum status runtime_open(struct runtime *runtime, const char *path, const char *
     runtime->lock = -1;
     snprintf(runtime->path, sizeof runtime->path, "%s", path);
 
-    enum status status = make_directory(path);
+    enum status status = directory_make(path);
     if (status != STATUS_OK) {
         log_error("runtime directory %s: %s", path, strerror(errno));
         return status;

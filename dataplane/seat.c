@@ -164,7 +164,9 @@ static enum status create_worker(struct seat *seat, const struct seat_options *o
         .port_count = config->port_count,
         .frames_held_max = options->buffer_count / 2, /* the other half keeps receive rings full */
         .listeners = options->listeners,
+        .index = options->index,
         .rules = options->rules,
+        .rules_rcu = options->rules_rcu,
         .log = seat->log,
         .log_topics = seat->log_topics,
         .topic_count = config->topic_count,

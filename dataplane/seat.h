@@ -63,7 +63,8 @@ struct seat_options {
     size_t commit_records_max;
     uint32_t lane_pool_runs; /* of fates not confirmed, beyond two a lane */
     const struct listeners *listeners;
-    const struct rule_set *rules;
+    const struct rule_set *rules;     /* judged by for good, where … */
+    struct rules_rcu *rules_rcu;      /* … this is NULL */
     const struct seat_native *native; /* NULL: no listener speaks it */
     struct instant now;
 };

@@ -15,7 +15,7 @@
 #include "pipeline/decode_native.h"
 
 enum {
-    RECORDS_MAX = 512, /* decoded and not yet in the batch */
+    RECORDS_MAX = WORKER_RECORDS_MAX,
     HEADERS_MAX = PACKETS_BURST_MAX * RECORD_HEADERS_MAX,
     TIMER_PERIOD_NS = 1 * NS_PER_MS,
     NEIGHBOUR_PERIOD_NS = 100 * NS_PER_MS,
@@ -45,6 +45,7 @@ struct burst {
     struct session_records native; /* likewise, when it speaks the native protocol */
     uint8_t native_listener;
     bool in_native;
+    uint8_t source[16]; /* of packet `decoded`, as records have it */
 };
 
 /* What a native record brought along; for others lane is LANE_NONE. */
@@ -68,8 +69,10 @@ struct worker {
     struct worker_port ports[CONFIG_PORTS_MAX];
     size_t port_count;
     const struct listeners *listeners;
-    const struct rule_set *rules;
-    struct rule_scratch *scratch;
+    size_t index;
+    struct rules_rcu *rules_rcu;      /* NULL: the same rules for good */
+    struct rule_scratch *own_scratch; /* for these */
+    struct rules_page_worker own_row; /* where there is no page of counts */
     struct core_log *log;
     struct stats_page *stats;
     struct note_ring *notes;
@@ -78,6 +81,15 @@ struct worker {
     const struct topic_hashes *topic_hashes;
     uint32_t max_record_bytes;
     bool announces;
+
+    /* what judges; a swap changes all of it between two records */
+    const struct rule_set *rules;
+    struct rule_scratch *scratch;
+    uint64_t rules_number;               /* of the generation that they are of */
+    struct rules_page_worker *rules_row; /* in that one's page of counts, or own_row */
+    uint64_t rules_epoch;                /* of the commit that is open, too */
+    uint64_t rules_storms;               /* that the scratch had counted */
+    bool rules_let_go;                   /* the thread sleeps: they may be gone */
 
     /* one turn's time and finding */
     struct instant now;
@@ -186,10 +198,11 @@ static void worker_receive(struct worker *worker)
 {
     struct burst *const burst = &worker->burst;
     if (worker->phase != PHASE_RUNNING) { return; }
-    if (!burst_is_spent(worker)) {
-        if (worker->commit.full) { count(worker, STATS_worker_turns_held, 1); }
+    if (worker->commit.full) {
+        count(worker, STATS_worker_turns_held, 1);
         return;
     }
+    if (!burst_is_spent(worker)) { return; }
     assert_hot(burst->settled == burst->count);
 
     burst->decoded = 0;
@@ -225,6 +238,7 @@ static struct record *record_push(struct worker *worker, uint8_t listener)
     worker->record_count++;
     record->timestamp_ms = worker->burst.received.wall_ms;
     record->listener = listener;
+    memcpy(record->source, worker->burst.source, sizeof record->source);
     record->topic = RECORD_NO_TOPIC;
     return record;
 }
@@ -364,6 +378,14 @@ static bool decode_native_packet(struct worker *worker, const struct packet *pac
     return decode_native_of_packet(worker);
 }
 
+/* ::ffff:a.b.c.d, RFC 4291 2.5.5.2. */
+static void source_of(const struct datagram *datagram, uint8_t out[16])
+{
+    memset(out, 0, 10);
+    memset(out + 10, 0xff, 2);
+    store_be32(out + 12, datagram->source_address);
+}
+
 /* One packet, from its frame on; true when it is done with. */
 static bool decode_packet(struct worker *worker, const struct packet *packet)
 {
@@ -387,6 +409,7 @@ static bool decode_packet(struct worker *worker, const struct packet *packet)
         count(worker, STATS_frames_no_listener, 1);
         return true;
     }
+    source_of(&datagram, burst->source);
     if (worker->listeners->items[listener].protocol == CONFIG_PROTOCOL_NATIVE) {
         return decode_native_packet(worker, packet, &datagram, listener);
     }
@@ -461,26 +484,41 @@ static void worker_rules(struct worker *worker)
 {
     const size_t first = worker->judged_count;
     if (first == worker->record_count) { return; }
+    rules_page_count_judged(worker->rules_row, worker->record_count - first, worker->now.wall_ms);
     rules_judge(worker->rules, worker->scratch, worker->records + first,
                 worker->record_count - first, worker->burst.received.mono_ns,
                 worker->verdicts + first);
     worker->judged_count = worker->record_count;
+    const uint64_t storms = rule_scratch_totals(worker->scratch).storms;
+    count(worker, STATS_rules_storms, storms - worker->rules_storms);
+    worker->rules_storms = storms;
 }
 
 /* ----------------------------------------------------------------------------------- append */
 
-/* False when the log cannot take it yet. */
-static bool close_commit(struct worker *worker)
+static void commit_is_closed(struct worker *worker)
 {
-    const bool closed =
-        open_commit_close(&worker->commit, rule_set_epoch(worker->rules), worker->now);
-    if (!closed) { return false; }
     worker->worked = true;
     for (size_t i = 0; i < worker->fragment_count; i++) {
         sessions_fragment_done(worker->sessions, worker->fragments[i]);
     }
     worker->fragment_count = 0;
     if (worker->sessions != NULL) { sessions_commit_closed(worker->sessions); }
+}
+
+/* False when the log cannot take it yet, or it had better grow meanwhile. */
+static bool close_commit(struct worker *worker)
+{
+    if (!open_commit_close(&worker->commit, worker->rules_epoch, worker->now)) { return false; }
+    commit_is_closed(worker);
+    return true;
+}
+
+/* The same for one that must not grow any more. */
+static bool close_commit_now(struct worker *worker)
+{
+    if (!open_commit_close_now(&worker->commit, worker->rules_epoch, worker->now)) { return false; }
+    commit_is_closed(worker);
     return true;
 }
 
@@ -650,6 +688,66 @@ static void worker_append(struct worker *worker)
     settle_frames(worker);
 }
 
+/* -------------------------------------------------------------------------------- the swap */
+
+static void judge_by(struct worker *worker, const struct rules_generation *generation)
+{
+    worker->rules = generation->rules;
+    worker->scratch = generation->scratches[worker->index];
+    worker->rules_number = generation->number;
+    worker->rules_epoch = generation->epoch;
+    worker->rules_row = generation->page != NULL
+                            ? rules_page_worker(generation->page, worker->index)
+                            : &worker->own_row;
+    worker->rules_storms = rule_scratch_totals(worker->scratch).storms;
+}
+
+static void take_rules(struct worker *worker, const struct rules_generation *newest)
+{
+    if (newest->number == worker->rules_number) { return; }
+    judge_by(worker, newest);
+    count(worker, STATS_rules_swaps, 1);
+}
+
+/* No record that was judged waits, so nothing of the rules is needed but their epoch. */
+static bool has_no_judged_records(const struct worker *worker)
+{
+    return worker->appended_count == worker->judged_count;
+}
+
+/* Between two bursts. The open commit was judged by the rules before, and is closed with their
+ * epoch; while the log cannot take it, they go on, and the next turn tries again. */
+COLD static void swap_rules(struct worker *worker)
+{
+    if (!has_no_judged_records(worker)) { return; }
+    if (!open_commit_is_empty(&worker->commit) && !close_commit_now(worker)) { return; }
+    take_rules(worker, rules_rcu_take(worker->rules_rcu, worker->index));
+}
+
+static void worker_swap_rules(struct worker *worker)
+{
+    if (worker->rules_rcu == NULL) { return; }
+    if (!rules_rcu_is_asked(worker->rules_rcu, worker->index)) { return; }
+    swap_rules(worker);
+}
+
+void worker_sleeps(struct worker *worker)
+{
+    if (worker->rules_rcu == NULL) { return; }
+    const bool done = worker->phase == PHASE_DONE; /* nothing is judged or closed any more */
+    const bool holds = !has_no_judged_records(worker) || !open_commit_is_empty(&worker->commit);
+    if (holds && !done) { return; }
+    rules_rcu_leave(worker->rules_rcu, worker->index);
+    worker->rules_let_go = true;
+}
+
+void worker_wakes(struct worker *worker)
+{
+    if (!worker->rules_let_go) { return; }
+    worker->rules_let_go = false;
+    take_rules(worker, rules_rcu_join(worker->rules_rcu, worker->index));
+}
+
 /* ------------------------------------------------------------------------ commit and reap */
 
 static void worker_commit(struct worker *worker)
@@ -786,6 +884,8 @@ bool worker_turn(struct worker *worker, struct instant now)
     worker->worked = false;
     worker->stage_began = began;
 
+    worker_swap_rules(
+        worker);            /* other rules, if there are: never between two records of a commit */
     worker_receive(worker); /* one burst; none while commits are behind */
     /* While a full batch waits for the log there is nothing that these stages could do. */
     if (!burst_is_spent(worker) && !worker->commit.full) {
@@ -889,10 +989,21 @@ static enum status create_sessions(struct worker *worker, const struct worker_op
     return sessions_create(&sessions, &worker->sessions);
 }
 
-static enum status create_scratch(struct worker *worker, const struct worker_options *options)
+static enum status create_judgement(struct worker *worker, const struct worker_options *options)
 {
+    worker->index = options->index;
+    if (options->rules_rcu != NULL) {
+        worker->rules_rcu = options->rules_rcu;
+        judge_by(worker, rules_rcu_join(options->rules_rcu, options->index));
+        return STATUS_OK;
+    }
     const struct rule_scratch_options scratch = {.records_max = RECORDS_MAX, .worker_count = 1};
-    return rule_scratch_create(options->rules, &scratch, &worker->scratch);
+    worker->rules = options->rules;
+    worker->rules_epoch = rule_set_epoch(options->rules);
+    worker->rules_row = &worker->own_row;
+    const enum status status = rule_scratch_create(options->rules, &scratch, &worker->own_scratch);
+    worker->scratch = worker->own_scratch;
+    return status;
 }
 
 enum status worker_create(const struct worker_options *options, struct worker **out)
@@ -909,7 +1020,6 @@ enum status worker_create(const struct worker_options *options, struct worker **
     memcpy(worker->ports, options->ports, options->port_count * sizeof *options->ports);
     worker->port_count = options->port_count;
     worker->listeners = options->listeners;
-    worker->rules = options->rules;
     worker->log = options->log;
     worker->stats = options->stats;
     worker->notes = options->notes;
@@ -926,7 +1036,7 @@ enum status worker_create(const struct worker_options *options, struct worker **
     if (status == STATUS_OK && options->native != NULL) {
         status = create_sessions(worker, options);
     }
-    if (status == STATUS_OK) { status = create_scratch(worker, options); }
+    if (status == STATUS_OK) { status = create_judgement(worker, options); }
     if (status != STATUS_OK) {
         worker_destroy(worker);
         return status;
@@ -949,7 +1059,10 @@ void worker_destroy(struct worker *worker)
         sessions_release_all(worker->sessions);
         sessions_destroy(worker->sessions);
     }
-    rule_scratch_destroy(worker->scratch);
+    if (worker->rules_rcu != NULL && !worker->rules_let_go) {
+        rules_rcu_leave(worker->rules_rcu, worker->index);
+    }
+    rule_scratch_destroy(worker->own_scratch);
     open_commit_deinit(&worker->commit);
     free(worker);
 }

@@ -23,6 +23,7 @@
 #include "dataplane/cookie.h"
 #include "dataplane/lane_homes.h"
 #include "dataplane/listeners.h"
+#include "dataplane/rules_rcu.h"
 #include "dataplane/topic_hashes.h"
 #include "nic/frame.h"
 #include "nic/packets.h"
@@ -37,6 +38,8 @@
 BEGIN_C_DECLS
 
 struct worker; /* opaque */
+
+enum { WORKER_RECORDS_MAX = 512 }; /* decoded and not yet in the batch: judged at once, at most */
 
 struct worker_port {
     struct packets packets;
@@ -68,7 +71,9 @@ struct worker_options {
     size_t port_count;
     size_t frames_held_max; /* received frames that the open batch may keep, over all ports */
     const struct listeners *listeners;
-    const struct rule_set *rules;
+    size_t index;                 /* of the worker */
+    const struct rule_set *rules; /* judged by for good, where … */
+    struct rules_rcu *rules_rcu;  /* … this is NULL: else by the newest of these */
     struct core_log *log;
     const int32_t *log_topics; /* by the configuration's topic index: the log's own number */
     size_t topic_count;
@@ -85,11 +90,17 @@ struct worker_options {
 };
 
 MUST_CHECK enum status worker_create(const struct worker_options *options, struct worker **out);
-/* Gives back every frame that it still holds. The log must be finished or closed. NULL is fine. */
+/* Gives back every frame that it still holds, and the rules. The log must be finished or closed.
+ * NULL is fine. */
 void worker_destroy(struct worker *worker);
 
 /* One turn of the wheel: at most one burst. Answers whether it found anything to do. */
 bool worker_turn(struct worker *worker, struct instant now);
+
+/* Around a sleep of its thread, which judges nothing meanwhile: a worker that holds nothing judged
+ * lets go of its rules, so that a swap does not wait for it, and takes the newest when it wakes. */
+void worker_sleeps(struct worker *worker);
+void worker_wakes(struct worker *worker);
 
 /* From now on nothing is received; what was received becomes durable, the log is sealed. Any
  * thread, a signal handler's too. */

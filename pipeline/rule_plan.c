@@ -558,6 +558,7 @@ void rule_plan_init(struct rule_plan *plan, const struct rules_source *source)
     rules->rule_count = source->rule_count;
     rules->matches_max = source->limits.matches_max;
     rules->example_count = source->example_count;
+    rules->example_bytes = source->example_bytes;
     rules->epoch = source->epoch;
     plan_listeners(rules, source);
     add_fixed_looks(plan);

@@ -22,6 +22,10 @@ bool rule_set_rule_is_shadow(const struct rule_set *rules, size_t index)
     return rules->lines[index].is_shadow;
 }
 
+uint32_t rule_set_example_count(const struct rule_set *rules) { return rules->example_count; }
+
+uint32_t rule_set_example_bytes(const struct rule_set *rules) { return rules->example_bytes; }
+
 bool rule_set_limit(const struct rule_set *rules, size_t rule, struct rule_limit *out)
 {
     assert(rule < rules->rule_count);

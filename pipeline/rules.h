@@ -13,6 +13,7 @@
 #include "base/compiler.h"
 #include "base/status.h"
 #include "pipeline/record.h"
+#include "wire/rules_page.h"
 
 BEGIN_C_DECLS
 
@@ -40,19 +41,6 @@ struct verdict {
     int32_t rule; /* index of the rule that decided, RULES_NONE: the listener's topic or default */
 };
 
-/* What a worker counts of one rule. Written by that worker alone; others read it torn at worst by
- * an addition. 64 bytes: a rule has a line of its own. */
-struct rule_counts {
-    uint64_t matches;      /* records for which its condition held when it was asked */
-    uint64_t match_bytes;  /* key and value bytes of these */
-    uint64_t dropped;      /* by `drop` */
-    uint64_t sampled_out;  /* by `keep` */
-    uint64_t limited;      /* by `limit` */
-    uint64_t redacted;     /* records in which it overwrote something */
-    uint64_t headers_full; /* records that had no room for its header */
-    uint64_t reserved;
-};
-
 /* Counts of a worker that belong to no rule. */
 struct rule_totals {
     uint64_t judged;
@@ -61,7 +49,7 @@ struct rule_totals {
 
 struct rule_scratch_options {
     size_t records_max;         /* of one call of rules_judge */
-    struct rule_counts *counts; /* by rule; NULL: memory of its own */
+    struct rule_counts *counts; /* by rule (wire/rules_page.h); NULL: memory of its own */
     struct rule_meters *meters; /* NULL: memory of its own */
     uint32_t worker;            /* limits are split: this one of */
     uint32_t worker_count;      /* so many; at least 1 */
@@ -108,6 +96,9 @@ size_t rule_set_rule_count(const struct rule_set *rules);
 /* "health-checks"; lives as long as the set. */
 const char *rule_set_rule_name(const struct rule_set *rules, size_t index);
 bool rule_set_rule_is_shadow(const struct rule_set *rules, size_t index);
+/* What `examples` asks for: of each rule and worker, and bytes of each. 0: none. */
+uint32_t rule_set_example_count(const struct rule_set *rules);
+uint32_t rule_set_example_bytes(const struct rule_set *rules);
 
 void rule_set_destroy(struct rule_set *rules);
 

@@ -1,14 +1,13 @@
 #include "serve/doorbell.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/logger.h"
+#include "serve/ingest_socket.h"
 #include "wire/control.h"
 
 enum {
@@ -120,25 +119,6 @@ static void on_socket(evutil_socket_t fd, short what, void *argument)
     doorbell_retry_later(doorbell);
 }
 
-static int connect_socket(const char *runtime)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int len_bytes =
-        snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", runtime, CONTROL_SOCKET_NAME);
-    if (len_bytes < 0 || (size_t)len_bytes >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-
-    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) { return -1; }
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) { return fd; }
-    const int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
 /* Said once: it is tried five times a second. That ingest is away is health's to say. */
 COLD static void doorbell_complain(struct doorbell *doorbell, int error)
 {
@@ -159,7 +139,7 @@ static bool doorbell_subscribe(struct doorbell *doorbell)
     uint8_t message[CONTROL_MESSAGE_BYTES];
     control_request_encode(&request, message);
 
-    doorbell->socket_fd = connect_socket(doorbell->options.runtime);
+    doorbell->socket_fd = ingest_socket_connect(doorbell->options.runtime);
     if (doorbell->socket_fd < 0) {
         doorbell_complain(doorbell, errno);
         return false;

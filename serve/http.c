@@ -2,6 +2,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,25 +12,29 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "serve/http_reload.h"
 #include "serve/listener.h"
 #include "serve/metrics.h"
+#include "serve/rules_json.h"
 #include "serve/text.h"
 
 enum {
     HEADERS_BYTES_MAX = 8192,
     TIMEOUT_S = 10,
+    FORBIDDEN = 403, /* libevent has no name for it */
 };
 
 struct http {
     struct http_options options;
     struct evhttp *server;
+    struct http_reloads reloads;
     uint16_t port;
 };
 
 static const char plain[] = "text/plain; charset=utf-8";
 
-static void answer(struct evhttp_request *request, int code, const char *type,
-                   const struct text *body)
+void http_answer(struct evhttp_request *request, int code, const char *type,
+                 const struct text *body)
 {
     struct evkeyvalq *const headers = evhttp_request_get_output_headers(request);
     evhttp_add_header(headers, "Content-Type", type);
@@ -48,12 +53,12 @@ static void answer(struct evhttp_request *request, int code, const char *type,
     evhttp_send_reply(request, code, NULL, NULL);
 }
 
-static void answer_text(struct evhttp_request *request, int code, const char *line)
+void http_answer_line(struct evhttp_request *request, int code, const char *line)
 {
     struct text body;
     text_init(&body);
     text_printf(&body, "%s\n", line);
-    answer(request, code, plain, &body);
+    http_answer(request, code, plain, &body);
     text_deinit(&body);
 }
 
@@ -86,14 +91,14 @@ static void on_metrics(struct http *http, struct evhttp_request *request)
     struct text body;
     text_init(&body);
     metrics_write(&sources, &body);
-    answer(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
+    http_answer(request, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
     text_deinit(&body);
 }
 
 static void on_livez(struct http *http, struct evhttp_request *request)
 {
     (void)http;
-    answer_text(request, HTTP_OK, "live");
+    http_answer_line(request, HTTP_OK, "live");
 }
 
 static void on_readyz(struct http *http, struct evhttp_request *request)
@@ -101,7 +106,8 @@ static void on_readyz(struct http *http, struct evhttp_request *request)
     struct health health;
     judge(http, &health);
     const bool ready = health_is_ready(&health);
-    answer_text(request, ready ? HTTP_OK : HTTP_SERVUNAVAIL, ready ? "ready" : health.reasons[0]);
+    http_answer_line(request, ready ? HTTP_OK : HTTP_SERVUNAVAIL,
+                     ready ? "ready" : health.reasons[0]);
 }
 
 static void on_healthz(struct http *http, struct evhttp_request *request)
@@ -123,9 +129,87 @@ static void on_healthz(struct http *http, struct evhttp_request *request)
         text_printf(&body, "\"");
     }
     text_printf(&body, "%s]}\n", health.reasons_cut ? ",\"and more\"" : "");
-    answer(request, health_is_ready(&health) ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json",
-           &body);
+    http_answer(request, health_is_ready(&health) ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json",
+                &body);
     text_deinit(&body);
+}
+
+/* NULL: it has been answered that there is none. */
+static const struct rules_view *rules_of(struct http *http, struct evhttp_request *request)
+{
+    runtime_pages_refresh(http->options.pages,
+                          reader_partition_count(http->options.health->reader));
+    const struct rules_view *const view = runtime_pages_rules(http->options.pages);
+    if (view == NULL) {
+        http_answer_line(request, HTTP_SERVUNAVAIL,
+                         "nothing is known of the rules: penstock-ingest has not started yet");
+    }
+    return view;
+}
+
+static void on_rules(struct http *http, struct evhttp_request *request)
+{
+    struct text body;
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    text_init(&body);
+    rules_json_write(view, &body);
+    http_answer(request, HTTP_OK, "application/json", &body);
+    text_deinit(&body);
+}
+
+bool http_is_local(struct evhttp_request *request)
+{
+    const struct sockaddr *const peer =
+        evhttp_connection_get_addr(evhttp_request_get_connection(request));
+    if (peer == NULL) { return false; }
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *const v4 = (const struct sockaddr_in *)(const void *)peer;
+        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    if (peer->sa_family != AF_INET6) { return false; }
+    const struct in6_addr *const v6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(v6) ||
+           (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+static void answer_examples(const struct rules_view *view, const char *name,
+                            struct evhttp_request *request)
+{
+    const size_t rule = name != NULL ? rules_view_find(view, bytes_of_text(name)) : 0;
+    if (name == NULL) {
+        http_answer_line(request, HTTP_BADREQUEST, "of which rule? /rules/examples?rule=NAME");
+    } else if (rule == view->facts.rule_count) {
+        http_answer_line(request, HTTP_NOTFOUND, "no rule in force has that name; see /rules");
+    } else {
+        struct text body;
+        text_init(&body);
+        rules_json_write_examples(view, rule, &body);
+        http_answer(request, HTTP_OK, "application/json", &body);
+        text_deinit(&body);
+    }
+}
+
+/* Examples are what producers sent: not for everybody who may look at counts. */
+static void on_rule_examples(struct http *http, struct evhttp_request *request)
+{
+    struct evkeyvalq query;
+    if (!http_is_local(request)) {
+        http_answer_line(
+            request, FORBIDDEN,
+            "examples are records, and are given to this machine alone: ask by 127.0.0.1, "
+            "or use 'penstock rules examples' there");
+        return;
+    }
+    const struct rules_view *const view = rules_of(http, request);
+    if (view == NULL) { return; }
+    const char *const text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    if (evhttp_parse_query_str(text != NULL ? text : "", &query) != 0) {
+        http_answer_line(request, HTTP_BADREQUEST, "what stands behind the '?' cannot be read");
+        return;
+    }
+    answer_examples(view, evhttp_find_header(&query, "rule"), request);
+    evhttp_clear_headers(&query);
 }
 
 static void on_page(struct http *http, struct evhttp_request *request)
@@ -152,42 +236,65 @@ static void on_page(struct http *http, struct evhttp_request *request)
                     "names them; run <code>penstock log verify</code></li>\n",
                     health.fenced_batches);
     }
-    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/healthz\">health</a> "
+    text_printf(&body, "</ul>\n<p><a href=\"/metrics\">metrics</a> <a href=\"/rules\">rules</a> "
+                       "<a href=\"/healthz\">health</a> "
                        "<a href=\"/readyz\">ready</a> <a href=\"/livez\">live</a></p>\n"
                        "</body></html>\n");
-    answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
+    http_answer(request, HTTP_OK, "text/html; charset=utf-8", &body);
     text_deinit(&body);
 }
 
 /* ----------------------------------------------------------------------------------- dispatch */
 
+static void on_reload(struct http *http, struct evhttp_request *request)
+{
+    http_reload_begin(&http->reloads, request);
+}
+
 static const struct {
     const char *path;
     void (*serve)(struct http *http, struct evhttp_request *request);
+    bool posted; /* changes something */
 } paths[] = {
-    {"/", on_page},         {"/metrics", on_metrics}, {"/livez", on_livez},
-    {"/readyz", on_readyz}, {"/healthz", on_healthz},
+    {"/", on_page, false},
+    {"/metrics", on_metrics, false},
+    {"/livez", on_livez, false},
+    {"/readyz", on_readyz, false},
+    {"/healthz", on_healthz, false},
+    {"/rules", on_rules, false},
+    {"/rules/examples", on_rule_examples, false},
+    {"/rules/reload", on_reload, true},
 };
+
+static void refuse_method(struct evhttp_request *request, bool posted)
+{
+    const char *const allowed = posted ? "POST" : "GET, HEAD";
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allowed);
+    http_answer_line(request, HTTP_BADMETHOD, posted ? "only POST" : "only GET and HEAD");
+}
 
 static void on_request(struct evhttp_request *request, void *argument)
 {
     struct http *const http = argument;
     serve_stats_add(http->options.stats, SERVE_http_requests, 1);
     const enum evhttp_cmd_type method = evhttp_request_get_command(request);
-    if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
-        answer_text(request, HTTP_BADMETHOD, "only GET and HEAD");
-        return;
-    }
+    const bool is_read = method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
     const struct evhttp_uri *const uri = evhttp_request_get_evhttp_uri(request);
     const char *const path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
     for (size_t i = 0; path != NULL && i < ARRAY_COUNT(paths); i++) {
-        if (strcmp(path, paths[i].path) == 0) {
+        if (strcmp(path, paths[i].path) != 0) { continue; }
+        if (paths[i].posted ? method == EVHTTP_REQ_POST : is_read) {
             paths[i].serve(http, request);
-            return;
+        } else {
+            refuse_method(request, paths[i].posted);
         }
+        return;
     }
-    answer_text(request, HTTP_NOTFOUND, "no such page; see /");
+    if (is_read) {
+        http_answer_line(request, HTTP_NOTFOUND, "no such page; see /");
+    } else {
+        refuse_method(request, false);
+    }
 }
 
 /* --------------------------------------------------------------------------------------- life */
@@ -208,6 +315,7 @@ enum status http_create(const struct http_options *options, struct http **out)
     struct http *const http = calloc(1, sizeof *http);
     if (http == NULL) { return STATUS_NO_MEMORY; }
     http->options = *options;
+    http_reloads_init(&http->reloads, options->base, options->runtime);
     http->server = evhttp_new(options->base);
     const int fd = http->server != NULL
                        ? listener_bind(options->host, options->port, "administrators (serve.admin)")
@@ -235,6 +343,7 @@ enum status http_create(const struct http_options *options, struct http **out)
 void http_destroy(struct http *http)
 {
     if (http == NULL) { return; }
+    http_reloads_deinit(&http->reloads);
     if (http->server != NULL) { evhttp_free(http->server); }
     free(http);
 }

@@ -1,6 +1,8 @@
-/* http.h - the admin port: /metrics, /livez, /readyz, /healthz and a small page that names them.
+/* http.h - the admin port: /metrics, /rules, /livez, /readyz, /healthz, a small page that names
+ * them, and /rules/reload.
  *
- * Only GET and HEAD. Threads: the event loop; that it answers at all is what /livez says. */
+ * GET and HEAD; POST to /rules/reload alone. That and /rules/examples, which shows records, are for
+ * peers on this host alone. Threads: the event loop; that it answers at all is what /livez says. */
 #pragma once
 
 #include <event2/event.h>
@@ -23,6 +25,7 @@ struct http_options {
     const char *host;
     uint16_t port;                       /* 0: any free one (tests) */
     const char *node;                    /* the configured name */
+    const char *runtime;                 /* where ingest is asked to reload its rules */
     const struct health_sources *health; /* looked at for each request */
     struct runtime_pages *pages;
     struct serve_stats *stats;

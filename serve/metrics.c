@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/endian.h"
 #include "serve/kafka_api.h"
+#include "serve/rules_metrics.h"
 #include "serve/text.h"
 
 /* Only where jemalloc is linked (not under a sanitizer). */
@@ -22,7 +23,7 @@ enum {
 
 static void family(struct text *out, const char *name, const char *type, const char *help)
 {
-    text_printf(out, "# HELP penstock_%s %s\n# TYPE penstock_%s %s\n", name, help, name, type);
+    text_metric_family(out, name, type, help);
 }
 
 static uint32_t partition_count(const struct metrics_sources *sources)
@@ -403,6 +404,27 @@ static void write_paths(const struct node_page *node, struct text *out)
     }
 }
 
+/* The epoch is a hash: its digits are a label, as a number they would be rounded. */
+static void write_rules(const struct node_page *node, struct text *out)
+{
+    write_value(out, "rules", "gauge", "Rules in force.", node->rule_count);
+    family(out, "rules_epoch", "gauge", "1; the label names the rules in force, as commits do.");
+    text_printf(out, "penstock_rules_epoch{epoch=\"%016" PRIx64 "\"} 1\n", node->rules_epoch);
+    write_value(out, "rules_loaded_timestamp_seconds", "gauge",
+                "When the file of the rules in force was read, since 1970.",
+                (uint64_t)node->rules_loaded_wall_ms / 1000);
+    write_value(out, "rules_reloads_total", "counter",
+                "Reloads that put rules in force, since ingest started.", node->rules_reloads);
+    write_value(out, "rules_reload_failures_total", "counter",
+                "Reloads that did not, since ingest started.", node->rules_reload_failures);
+    write_value(out, "rules_stale", "gauge",
+                "1: the last reload failed; the rules in force are not what the file says.",
+                node->rules_stale);
+    write_value(out, "rules_workers_behind", "gauge",
+                "Workers that still judge by the rules before the last reload.",
+                node->rules_workers_behind);
+}
+
 static void write_node(const struct metrics_sources *sources, struct text *out)
 {
     const struct node_page *const node = runtime_pages_node(sources->pages);
@@ -410,9 +432,7 @@ static void write_node(const struct metrics_sources *sources, struct text *out)
     write_ports(node, out);
     write_value(out, "packet_memory_bytes", "gauge", "Memory for packet buffers.",
                 node->memory_bytes);
-    write_value(out, "rules", "gauge", "Rules in force.", node->rule_count);
-    write_value(out, "rules_epoch", "gauge", "Rises whenever other rules come into force.",
-                node->rules_epoch);
+    write_rules(node, out);
     write_value(out, "restarts_after_crash_total", "counter",
                 "Starts that found no orderly stop before them.", node->restarts_after_crash);
     write_value(out, "notes_lost_total", "counter", "Log lines that workers could not hand over.",
@@ -610,6 +630,7 @@ void metrics_write(const struct metrics_sources *sources, struct text *out)
     write_worker_gauges(sources, out);
     write_histograms(sources, out);
     write_node(sources, out);
+    rules_metrics_write(runtime_pages_rules(sources->pages), out);
     write_topics(sources, out);
     write_serve(sources->stats, out);
     write_scrub(sources, out);

@@ -163,6 +163,7 @@ static enum status create_admin_port(struct server *server)
         .host = server->options.admin_host,
         .port = server->options.admin_port,
         .node = server->options.node,
+        .runtime = server->options.runtime,
         .health = &server->health,
         .pages = server->pages,
         .stats = &server->stats,

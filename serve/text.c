@@ -1,10 +1,13 @@
 #include "serve/text.h"
 
+#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/utf8.h"
 
 enum { TEXT_BYTES_FIRST = 4096 };
 
@@ -49,17 +52,44 @@ void text_printf(struct text *text, const char *format, ...)
     text->len_bytes += (size_t)len_bytes;
 }
 
-void text_label(struct text *text, const char *part)
+void text_add(struct text *text, struct bytes part)
 {
-    for (; *part != '\0'; part++) {
-        switch (*part) {
-        case '\\': text_printf(text, "\\\\"); break;
-        case '"': text_printf(text, "\\\""); break;
-        case '\n': text_printf(text, "\\n"); break;
-        /* Names are ASCII; anything else came from a page that something has scribbled on. */
-        default: text_printf(text, "%c", *part >= ' ' && *part <= '~' ? *part : '?'); break;
+    if (part.len_bytes == 0 || !text_reserve(text, part.len_bytes)) { return; }
+    memcpy(text->at + text->len_bytes, part.at, part.len_bytes);
+    text->len_bytes += part.len_bytes;
+    text->at[text->len_bytes] = '\0';
+}
+
+static void add_label_character(struct text *text, struct bytes character)
+{
+    const uint8_t first = character.at[0];
+    if (first == '\\' || first == '"') {
+        text_printf(text, "\\%c", first);
+    } else if (first == '\n') {
+        text_printf(text, "\\n");
+    } else if (first < ' ' || first == 0x7f) {
+        text_printf(text, "\\\\x%02x", first);
+    } else {
+        text_add(text, character);
+    }
+}
+
+void text_label_bytes(struct text *text, struct bytes part)
+{
+    for (size_t i = 0; i < part.len_bytes;) {
+        const size_t len_bytes = utf8_character_bytes(part, i);
+        if (len_bytes == 0) {
+            text_printf(text, "\\\\x%02x", part.at[i++]);
+        } else {
+            add_label_character(text, bytes_slice(part, i, i + len_bytes));
+            i += len_bytes;
         }
     }
+}
+
+void text_label(struct text *text, const char *part)
+{
+    text_label_bytes(text, bytes_of_text(part));
 }
 
 void text_html(struct text *text, const char *part)
@@ -75,16 +105,44 @@ void text_html(struct text *text, const char *part)
     }
 }
 
-void text_json(struct text *text, const char *part)
+static void add_json_character(struct text *text, struct bytes character)
 {
-    for (; *part != '\0'; part++) {
-        const unsigned char c = (unsigned char)*part;
-        if (c == '"' || c == '\\') {
-            text_printf(text, "\\%c", c);
-        } else if (c < 0x20) {
-            text_printf(text, "\\u%04x", c);
+    const uint8_t first = character.at[0];
+    if (first == '"' || first == '\\') {
+        text_printf(text, "\\%c", first);
+    } else if (first < 0x20) {
+        text_printf(text, "\\u%04x", first);
+    } else {
+        text_add(text, character);
+    }
+}
+
+void text_json_bytes(struct text *text, struct bytes part)
+{
+    for (size_t i = 0; i < part.len_bytes;) {
+        const size_t len_bytes = utf8_character_bytes(part, i);
+        if (len_bytes == 0) {
+            text_printf(text, "\\ufffd");
+            i++;
         } else {
-            text_printf(text, "%c", c);
+            add_json_character(text, bytes_slice(part, i, i + len_bytes));
+            i += len_bytes;
         }
     }
+}
+
+void text_json(struct text *text, const char *part) { text_json_bytes(text, bytes_of_text(part)); }
+
+void text_base64(struct text *text, struct bytes part)
+{
+    const size_t digits = (part.len_bytes + 2) / 3 * 4;
+    if (part.len_bytes == 0 || !text_reserve(text, digits)) { return; }
+    unsigned char *const into = (unsigned char *)text->at + text->len_bytes;
+    const int used = EVP_EncodeBlock(into, part.at, (int)part.len_bytes);
+    text->len_bytes += (size_t)used;
+}
+
+void text_metric_family(struct text *text, const char *name, const char *type, const char *help)
+{
+    text_printf(text, "# HELP penstock_%s %s\n# TYPE penstock_%s %s\n", name, help, name, type);
 }

@@ -62,7 +62,7 @@ static enum status log_allocate(struct core_log *log)
         const enum status status = log_segment_init(&log->segments[i], index_bytes);
         if (status != STATUS_OK) { return status; }
     }
-    return STATUS_OK;
+    return index_builder_init(&log->index, NULL, index_bytes);
 }
 
 static void log_resume_from(struct core_log *log, const struct log_resume *resume)
@@ -130,6 +130,7 @@ void core_log_destroy(struct core_log *log)
         assert(log->segments[i].writes_out == 0);
         log_segment_deinit(&log->segments[i]);
     }
+    index_builder_deinit(&log->index);
     core_log_quarantine_deinit(log);
     free(log->mend_buffer);
     free(log);

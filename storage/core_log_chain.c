@@ -129,7 +129,7 @@ enum status core_log_open_segment(struct core_log *log, const struct log_chain_e
         .tail_records_max =
             (uint64_t)log->options.commit_records_max * log->options.commits_in_flight_max,
     };
-    log_segment_open(segment, &file, header, log->now_ns);
+    log_segment_open(segment, &file, header, &log->index, log->now_ns);
     log->open = segment;
     if (log->last_segment_number > 0 && file.place != log->last_place) {
         note_post(log->options.notes, NOTE_PATH_CHANGED, STATUS_OK, file.number, file.place);

@@ -64,6 +64,7 @@ struct core_log {
 
     struct log_segment segments[LOG_SEGMENTS_MAX];
     struct log_segment *open;
+    struct index_builder index;   /* of the open one */
     uint64_t last_segment_number; /* 0: none opened yet */
     uint32_t last_place;          /* storage path that it lies on */
 

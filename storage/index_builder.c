@@ -35,8 +35,9 @@ void index_builder_deinit(struct index_builder *builder)
     *builder = (struct index_builder){0};
 }
 
-void index_builder_clear(struct index_builder *builder)
+void index_builder_begin(struct index_builder *builder, uint8_t *index)
 {
+    builder->index = index;
     for (size_t i = 0; builder->open_count > 0 && i < LOG_TOPICS_MAX; i++) {
         if (builder->open[i].anchor.line_count > 0) { builder->open_count--; }
         builder->open[i].anchor.line_count = 0;

@@ -46,13 +46,15 @@ struct index_builder {
     size_t line_count;
 };
 
-/* `index` has room for capacity_bytes and stays the caller's. STATUS_NO_MEMORY. */
+/* `index` has room for capacity_bytes and stays the caller's; NULL: index_builder_begin says where.
+ * STATUS_NO_MEMORY. */
 MUST_CHECK enum status index_builder_init(struct index_builder *builder, uint8_t *index,
                                           size_t capacity_bytes);
 void index_builder_deinit(struct index_builder *builder);
 
-/* An empty index again. */
-void index_builder_clear(struct index_builder *builder);
+/* An empty index again, of another segment: its chunks go to `index`, which has capacity_bytes too.
+ */
+void index_builder_begin(struct index_builder *builder, uint8_t *index);
 
 /* What INDEX and ANCHORS may take together, at most, once `lines` more were added. */
 size_t index_builder_bytes_max(const struct index_builder *builder, size_t lines);

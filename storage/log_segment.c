@@ -50,19 +50,17 @@ enum status log_segment_init(struct log_segment *segment, uint32_t index_bytes)
     memset(segment->image, 0, all_bytes); /* every page is there before a polling core needs it */
     segment->header_block = segment->image + segment->image_bytes;
     segment->trailer_block = segment->header_block + LOG_BLOCK_BYTES;
-    return index_builder_init(&segment->index,
-                              segment->image + commit_entries_position(FOOTER_LINES), index_bytes);
+    return STATUS_OK;
 }
 
 void log_segment_deinit(struct log_segment *segment)
 {
-    index_builder_deinit(&segment->index);
     free(segment->image);
     segment->image = NULL;
 }
 
 void log_segment_open(struct log_segment *segment, const struct prepared_segment *file,
-                      struct segment_header header, uint64_t now_ns)
+                      struct segment_header header, struct index_builder *index, uint64_t now_ns)
 {
     assert(segment->state == LOG_SEGMENT_FREE);
     assert(segment->writes_out == 0);
@@ -86,17 +84,18 @@ void log_segment_open(struct log_segment *segment, const struct prepared_segment
     segment->reads_end = 0;
     segment->header = (struct log_block_write){.write = LOG_WRITE_WAITING};
     segment->trailer = (struct log_block_write){.write = LOG_WRITE_NONE};
-    index_builder_clear(&segment->index);
+    segment->index = index;
+    index_builder_begin(index, segment->image + commit_entries_position(FOOTER_LINES));
     live_index_writer_init(&segment->live, file->index);
 
-    struct live_index_header *const index = file->index;
-    index->log_id = header.log_id;
-    index->nonce = header.nonce;
-    index->segment_number = header.number;
-    index->incarnation = header.incarnation;
-    index->partition = header.partition;
-    index->leader_epoch = header.leader_epoch;
-    index->first_commit_number = header.first_commit_number;
+    struct live_index_header *const live = file->index;
+    live->log_id = header.log_id;
+    live->nonce = header.nonce;
+    live->segment_number = header.number;
+    live->incarnation = header.incarnation;
+    live->partition = header.partition;
+    live->leader_epoch = header.leader_epoch;
+    live->first_commit_number = header.first_commit_number;
     log_segment_set_index_state(segment, LIVE_INDEX_OPEN);
 }
 
@@ -110,8 +109,8 @@ bool log_segment_fits(const struct log_segment *segment, const struct topic_tabl
                       size_t commit_bytes, size_t record_entries)
 {
     segment_check(segment);
-    const size_t index_bytes = index_builder_bytes_max(&segment->index, record_entries);
-    if (index_bytes > segment->index.capacity_bytes) { return false; }
+    const size_t index_bytes = index_builder_bytes_max(segment->index, record_entries);
+    if (index_bytes > segment->index->capacity_bytes) { return false; }
     const size_t live_left_bytes = segment->file.index->capacity_bytes - segment->live.end_bytes;
     if (live_index_group_bytes_max(record_entries) > live_left_bytes) { return false; }
 
@@ -138,7 +137,7 @@ void log_segment_take(struct log_segment *segment, const struct log_commit *comm
             .length_bytes = entry.length_bytes,
             .check = index_check(entry.crc32c),
         };
-        index_builder_add(&segment->index, &indexed);
+        index_builder_add(segment->index, &indexed);
         live_index_group_add(&segment->live, &indexed);
     }
     if (commit->batches > 0) {
@@ -151,13 +150,13 @@ void log_segment_take(struct log_segment *segment, const struct log_commit *comm
 
 size_t log_segment_close_index(struct log_segment *segment)
 {
-    index_builder_close(&segment->index);
-    return index_builder_bytes_max(&segment->index, 0);
+    index_builder_close(segment->index);
+    return index_builder_bytes_max(segment->index, 0);
 }
 
 static void footer_add_anchors(const struct log_segment *segment, struct commit_draft *draft)
 {
-    const struct bytes anchors = index_builder_anchors(&segment->index);
+    const struct bytes anchors = index_builder_anchors(segment->index);
     assert(anchors.len_bytes <= draft->capacity_bytes - draft->used_bytes);
     memcpy(draft->at + draft->used_bytes, anchors.at, anchors.len_bytes);
     log_commit_add(draft, (struct entry){
@@ -183,8 +182,8 @@ void log_segment_close_footer(struct log_segment *segment, const struct topic_ta
     log_commit_add(&draft, (struct entry){
                                .type = ENTRY_INDEX,
                                .topic = LOG_NO_TOPIC,
-                               .length_bytes = (uint32_t)segment->index.index_bytes,
-                               .crc32c = segment->index.index_crc32c,
+                               .length_bytes = (uint32_t)segment->index->index_bytes,
+                               .crc32c = segment->index->index_crc32c,
                            });
     footer_add_anchors(segment, &draft);
     log_commit_add_topics(&draft, topics, segment->base_offsets, next_offsets);
@@ -194,6 +193,7 @@ void log_segment_close_footer(struct log_segment *segment, const struct topic_ta
     assert(header->length_bytes <=
            segment->file.capacity_bytes - LOG_BLOCK_BYTES - segment->end_bytes);
     segment->state = LOG_SEGMENT_SEALING;
+    segment->index = NULL;
     segment->end_bytes += header->length_bytes;
 }
 

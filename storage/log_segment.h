@@ -4,8 +4,9 @@
  *          roll costs no pass over them), closes the footer, and fills the live index.
  * Life     free -> open -> sealing (footer closed) -> sealed | failed -> given back -> free. A
  *          failed one stays until every write to it was reaped: its memory is in quarantine.
- * Owns     The footer image and the two blocks; the prepared segment until it is given back.
- * Threads  The worker's, like core_log, which alone uses it. */
+ * Owns     The footer image and the two blocks; the prepared segment until it is given back. Not
+ * the index builder: of a log's segments one is open, and that one has it. Threads  The worker's,
+ * like core_log, which alone uses it. */
 #pragma once
 
 #include <stdbool.h>
@@ -60,7 +61,7 @@ struct log_segment {
 
     uint8_t *image; /* the footer commit, its INDEX entry filled as commits are closed */
     size_t image_bytes;
-    struct index_builder index;
+    struct index_builder *index; /* the log's, while open */
     struct live_index_writer live;
     uint64_t base_offsets[LOG_TOPICS_MAX];
 };
@@ -70,9 +71,10 @@ MUST_CHECK enum status log_segment_init(struct log_segment *segment, uint32_t in
 void log_segment_deinit(struct log_segment *segment);
 
 /* Takes over `file`: encodes the header, fills the live index' fixed part and opens it. `header`
- * needs everything but nonce, number and capacity. base_offsets are the caller's to fill first. */
+ * needs everything but nonce, number and capacity. base_offsets are the caller's to fill first.
+ * `index` is for as many bytes as the image, and is begun anew: no other segment is open. */
 void log_segment_open(struct log_segment *segment, const struct prepared_segment *file,
-                      struct segment_header header, uint64_t now_ns);
+                      struct segment_header header, struct index_builder *index, uint64_t now_ns);
 
 /* Bytes of a footer whose index and anchors take `index_bytes`, whole blocks. */
 size_t log_segment_footer_bytes(const struct topic_table *topics, size_t index_bytes);

@@ -448,7 +448,8 @@ static bool may_be_written(const struct retention *retention, size_t partition)
 /* What will be written before what is retired now is gone: whole segments. */
 static uint64_t coming_bytes(const struct retention *retention)
 {
-    const double seconds = (double)(hurried_grace_ns + retention->period_ns) / NS_PER_S;
+    /* Until the next run, then the grace time, then as long as that run takes to remove it. */
+    const double seconds = (double)(hurried_grace_ns + 2 * retention->period_ns) / NS_PER_S;
     uint64_t bytes = 0;
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
         const struct kept_partition *const partition = &retention->partitions[i];

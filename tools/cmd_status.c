@@ -71,6 +71,42 @@ static uint64_t age_of(const struct runtime_sample *sample, uint64_t since_ns)
 /* ---- for people -------------------------------------------------------------------------------
  */
 
+static uint64_t storms_of(const struct runtime_sample *sample)
+{
+    uint64_t storms = 0;
+    for (size_t i = 0; i < sample->partition_count; i++) {
+        if (!sample->partitions[i].has_stats) { continue; }
+        storms += sample->partitions[i].stats.counters[STATS_rules_storms];
+    }
+    return storms;
+}
+
+/* 0 for what lies ahead of a clock that was put back. */
+static uint64_t since_wall(int64_t wall_ms)
+{
+    const int64_t ms = clock_now().wall_ms - wall_ms;
+    return ms > 0 ? (uint64_t)ms * NS_PER_MS : 0;
+}
+
+static void print_rules(const struct runtime_sample *sample)
+{
+    const struct node_page *const node = &sample->node;
+    const uint64_t storms = storms_of(sample);
+    char age[HUMAN_TEXT_BYTES];
+    printf("  %" PRIu64 " rules, epoch %016" PRIx64 ", loaded %s ago; %" PRIu64 " match storms%s\n",
+           node->rule_count, node->rules_epoch,
+           human_duration(since_wall(node->rules_loaded_wall_ms), age), storms,
+           storms > 0 ? ": no rule decided on those records" : "");
+    if (node->rules_stale) {
+        printf("  the last reload of the rules FAILED: they are not what their file says; "
+               "'penstock rules reload' tells why\n");
+    }
+    if (node->rules_workers_behind > 0) {
+        printf("  %" PRIu32 " workers still judge by the rules before\n",
+               node->rules_workers_behind);
+    }
+}
+
 static void print_node(const struct runtime_sample *sample)
 {
     char age[HUMAN_TEXT_BYTES];
@@ -90,8 +126,9 @@ static void print_node(const struct runtime_sample *sample)
         printf("; %" PRIu64 " of the kernel's disk threads on a worker's core",
                node->iowq_threads_astray);
     }
-    printf("\n  %" PRIu64 " rules, epoch %016" PRIx64 "; %" PRIu64 " starts after a crash\n",
-           node->rule_count, node->rules_epoch, node->restarts_after_crash);
+    printf("\n");
+    print_rules(sample);
+    printf("  %" PRIu64 " starts after a crash\n", node->restarts_after_crash);
     if (node->notes_lost > 0) { printf("  %" PRIu64 " log lines lost\n", node->notes_lost); }
 }
 
@@ -352,12 +389,17 @@ static json_t *json_node(const struct node_page *node)
     char epoch[17]; /* text: JSON's numbers lose the low bits in many readers */
     snprintf(epoch, sizeof epoch, "%016" PRIx64, node->rules_epoch);
     return json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:I, s:I, s:I, s:o}", "polling",
-        polling_text(node), "durability", node_durability_text(node->durability), "iowq_threads",
-        (json_int_t)node->iowq_threads, "iowq_threads_astray",
+        "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:o}",
+        "polling", polling_text(node), "durability", node_durability_text(node->durability),
+        "iowq_threads", (json_int_t)node->iowq_threads, "iowq_threads_astray",
         (json_int_t)node->iowq_threads_astray, "iowq_sightings", (json_int_t)node->iowq_sightings,
         "hugepages", node->hugepages != 0, "memory_bytes", (json_int_t)node->memory_bytes, "rules",
-        (json_int_t)node->rule_count, "rules_epoch", epoch, "restarts_after_crash",
+        (json_int_t)node->rule_count, "rules_epoch", epoch, "rules_loaded_wall_ms",
+        (json_int_t)node->rules_loaded_wall_ms, "rules_stale", node->rules_stale != 0,
+        "rules_reloads", (json_int_t)node->rules_reloads, "rules_reload_failures",
+        (json_int_t)node->rules_reload_failures, "rules_workers_behind",
+        (json_int_t)node->rules_workers_behind, "restarts_after_crash",
         (json_int_t)node->restarts_after_crash, "notes_lost", (json_int_t)node->notes_lost,
         "log_bytes", (json_int_t)node->log_bytes, "paths", json_paths(node));
 }
@@ -383,6 +425,7 @@ static void dump_status(const struct runtime_sample *sample)
         (json_int_t)age_of(sample, sample->heartbeat_ns), "uptime_ns",
         (json_int_t)age_of(sample, sample->started_ns), "partitions", partitions, "ports", ports);
     if (sample->has_node) { json_object_update_new(report, json_node(&sample->node)); }
+    json_object_set_new(report, "rules_storms", json_integer((json_int_t)storms_of(sample)));
     json_dumpf(report, stdout, JSON_COMPACT);
     putchar('\n');
     fflush(stdout);

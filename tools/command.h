@@ -37,6 +37,7 @@ extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_ledger;
 extern const struct command command_log;
+extern const struct command command_rules;
 extern const struct command command_send;
 extern const struct command command_storage;
 

@@ -39,21 +39,7 @@ void log_id_text(struct log_id id, char out[2 * LOG_ID_BYTES + 1])
 
 const char *log_time_text(int64_t wall_ms, char out[LOG_TIME_BYTES])
 {
-    struct tm parts;
-    int64_t ms = wall_ms % 1000;
-    int64_t seconds = wall_ms / 1000;
-    if (ms < 0) {
-        ms += 1000;
-        seconds--;
-    }
-    const time_t time = (time_t)seconds;
-    if (gmtime_r(&time, &parts) == NULL || parts.tm_year > 9999 - 1900 || parts.tm_year < -1900) {
-        snprintf(out, LOG_TIME_BYTES, "-");
-        return out;
-    }
-    const size_t used = strftime(out, LOG_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(out + used, LOG_TIME_BYTES - used, ".%03dZ", (int)ms);
-    return out;
+    return clock_wall_text(wall_ms, out);
 }
 
 /* ------------------------------------------------------------------------------------ progress */

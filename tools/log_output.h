@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "wire/log_format.h"
 
@@ -34,7 +35,7 @@ json_t *log_number_json(uint64_t number);
 void log_id_text(struct log_id id, char out[2 * LOG_ID_BYTES + 1]);
 
 /* "2026-01-31T12:00:00.123Z"; "-" for what no calendar has. */
-enum { LOG_TIME_BYTES = 40 };
+enum { LOG_TIME_BYTES = CLOCK_WALL_TEXT_BYTES };
 const char *log_time_text(int64_t wall_ms, char out[LOG_TIME_BYTES]);
 
 struct log_progress {

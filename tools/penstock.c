@@ -7,9 +7,9 @@
 #include "base/yaml.h"
 #include "tools/command.h"
 
-static const struct command *const commands[] = {&command_audit,  &command_check, &command_ledger,
-                                                 &command_log,    &command_send,  &command_status,
-                                                 &command_storage};
+static const struct command *const commands[] = {&command_audit,  &command_check,  &command_ledger,
+                                                 &command_log,    &command_rules,  &command_send,
+                                                 &command_status, &command_storage};
 
 static int print_usage(FILE *out, int code)
 {
@@ -58,14 +58,6 @@ static const struct command *command_named(const char *name)
     return NULL;
 }
 
-/* penstock help [COMMAND] */
-static int help(int argc, char **argv)
-{
-    if (argc < 2) { return print_usage(stdout, COMMAND_OK); }
-    const struct command *const command = command_named(argv[1]);
-    return command != NULL ? command_help(command) : refuse_unknown(argv[1]);
-}
-
 /* argv[0] is what getopt's complaints begin with. */
 static int run_command(const struct command *command, int argc, char **argv)
 {
@@ -73,6 +65,17 @@ static int run_command(const struct command *command, int argc, char **argv)
     snprintf(title, sizeof title, "penstock %s", command->name);
     argv[0] = title;
     return command->run(command, argc, argv);
+}
+
+/* penstock help [COMMAND]: what `penstock COMMAND --help` says. */
+static int help(int argc, char **argv)
+{
+    if (argc < 2) { return print_usage(stdout, COMMAND_OK); }
+    const struct command *const command = command_named(argv[1]);
+    if (command == NULL) { return refuse_unknown(argv[1]); }
+    char option[] = "--help";
+    char *words[] = {argv[1], option, NULL};
+    return run_command(command, 2, words);
 }
 
 int main(int argc, char **argv)

@@ -30,9 +30,8 @@ static bool escapes_swell(struct bytes bytes)
     return swollen > bytes.len_bytes;
 }
 
-/* As text under `name`, where it is text; else under the other name. */
-static void set_bytes(json_t *object, const char *name, const char *name_base64, struct bytes bytes,
-                      enum record_encoding encoding)
+void record_json_set_bytes(json_t *object, const char *name, const char *name_base64,
+                           struct bytes bytes, enum record_encoding encoding)
 {
     json_t *text = NULL;
     if (encoding == RECORD_UTF8 && !escapes_swell(bytes)) {
@@ -51,7 +50,7 @@ static void set_value(json_t *object, struct bytes value, enum record_encoding e
     if (bytes_are_null(value)) {
         json_object_set_new_nocheck(object, "value", json_null());
     } else {
-        set_bytes(object, "value", "value_base64", value, encoding);
+        record_json_set_bytes(object, "value", "value_base64", value, encoding);
     }
 }
 
@@ -61,7 +60,7 @@ bool record_json_encode(struct record_batch_record *record, enum record_encoding
     json_object_set_new_nocheck(out, "offset", json_integer(record->offset));
     json_object_set_new_nocheck(out, "timestamp", json_integer(record->timestamp_ms));
     if (!bytes_are_null(record->key)) {
-        set_bytes(out, "key", "key_base64", record->key, encoding);
+        record_json_set_bytes(out, "key", "key_base64", record->key, encoding);
     }
     set_value(out, record->value, encoding);
     if (record->header_count == 0) { return true; }
@@ -72,7 +71,7 @@ bool record_json_encode(struct record_batch_record *record, enum record_encoding
     enum status status;
     while ((status = record_batch_next_header(record, &name, &value)) == STATUS_OK) {
         json_t *const header = json_object();
-        set_bytes(header, "name", "name_base64", name, encoding);
+        record_json_set_bytes(header, "name", "name_base64", name, encoding);
         set_value(header, value, encoding);
         json_array_append_new(headers, header);
     }

@@ -26,6 +26,10 @@ enum record_encoding { RECORD_UTF8, RECORD_BASE64 };
 MUST_CHECK bool record_json_encode(struct record_batch_record *record,
                                    enum record_encoding encoding, json_t *out);
 
+/* Adds bytes as text under `name`, where they are text; else under the other name. */
+void record_json_set_bytes(json_t *object, const char *name, const char *name_base64,
+                           struct bytes bytes, enum record_encoding encoding);
+
 struct record_json_header {
     const char *name; /* with its end mark, and none inside */
     struct bytes value;

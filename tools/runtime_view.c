@@ -57,6 +57,18 @@ static enum status map_node(const char *directory, struct runtime_view *view)
     return status == STATUS_OK ? STATUS_OK : refused(directory, NODE_PAGE_FILE_NAME, status);
 }
 
+static enum status map_rules(const char *directory, struct runtime_view *view)
+{
+    struct mapped_file *const file = &view->rules;
+    enum status status =
+        map_page(directory, RULES_PAGE_FILE_NAME, sizeof(struct rules_page_header), file);
+    if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
+    if (status == STATUS_OK) {
+        status = rules_view_open(file->at, file->size_bytes, &view->rules_view);
+    }
+    return status == STATUS_OK ? STATUS_OK : refused(directory, RULES_PAGE_FILE_NAME, status);
+}
+
 static enum status map_stats(const char *directory, uint32_t partition, struct runtime_view *view)
 {
     struct mapped_file *const file = &view->stats[partition];
@@ -90,6 +102,7 @@ enum status runtime_view_open(const char *directory, struct runtime_view *out)
     memset(out, 0, sizeof *out);
     enum status status = map_root(directory, out);
     if (status == STATUS_OK) { status = map_node(directory, out); }
+    if (status == STATUS_OK) { status = map_rules(directory, out); }
     if (status == STATUS_OK) { status = map_all_stats(directory, out); }
     if (status != STATUS_OK) { runtime_view_close(out); }
     return status;
@@ -99,6 +112,7 @@ void runtime_view_close(struct runtime_view *view)
 {
     mapped_file_close(&view->root);
     mapped_file_close(&view->node);
+    mapped_file_close(&view->rules);
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) { mapped_file_close(&view->stats[i]); }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/mapped_file.h"
 #include "wire/root_page.h"
+#include "wire/rules_page.h"
 #include "wire/stats_page.h"
 
 #include "base/compiler.h"
@@ -22,6 +23,8 @@ struct runtime_view {
     struct mapped_file node; /* may be absent: a start that did not get that far */
     struct mapped_file stats[ROOT_PARTITIONS_MAX];
     size_t partition_count;
+    struct mapped_file rules; /* may be absent: likewise */
+    struct rules_view rules_view;
 };
 
 /* Maps the pages of the runtime directory. On failure nothing is mapped and stderr says why. */

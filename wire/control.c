@@ -1,6 +1,8 @@
 #include "wire/control.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cursor.h"
 #include "base/sink.h"
@@ -8,6 +10,15 @@
 enum { ANSWER_BIT = 0x8000 };
 
 static const char control_magic[4] = {'P', 'S', 'C', 'T'};
+static const char report_magic[4] = {'P', 'S', 'C', 'R'};
+
+bool control_address(const char *runtime, struct sockaddr_un *out)
+{
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    const int len =
+        snprintf(out->sun_path, sizeof out->sun_path, "%s/%s", runtime, CONTROL_SOCKET_NAME);
+    return len > 0 && (size_t)len < sizeof out->sun_path;
+}
 
 static void encode(uint16_t type, uint32_t value, uint8_t out[CONTROL_MESSAGE_BYTES])
 {
@@ -62,4 +73,53 @@ enum status control_answer_decode(struct bytes message, struct control_answer *o
     out->type = type & (uint16_t)~ANSWER_BIT;
     out->status = value < STATUS_COUNT ? (enum status)value : STATUS_IO;
     return STATUS_OK;
+}
+
+/* ----------------------------------------------------------------------------------- reports */
+
+/* Lines that fit, or what fits of the first. */
+static struct bytes whole_lines(struct bytes text)
+{
+    if (text.len_bytes <= CONTROL_TEXT_BYTES_MAX) { return text; }
+    size_t len_bytes = CONTROL_TEXT_BYTES_MAX;
+    while (len_bytes > 0 && text.at[len_bytes - 1] != '\n') { len_bytes--; }
+    return bytes_slice(text, 0, len_bytes > 0 ? len_bytes : CONTROL_TEXT_BYTES_MAX);
+}
+
+size_t control_report_encode(const struct control_report *report,
+                             uint8_t out[CONTROL_REPORT_BYTES_MAX])
+{
+    const struct bytes text = whole_lines(report->text);
+    memcpy(out, report_magic, sizeof report_magic);
+    store_le16(out + 4, CONTROL_VERSION);
+    store_le16(out + 6, 0);
+    store_le64(out + 8, report->epoch);
+    store_le32(out + 16, report->rule_count);
+    store_le32(out + 20, report->took_ms);
+    store_le32(out + 24, report->worker_count);
+    store_le32(out + 28, (uint32_t)text.len_bytes);
+    if (text.len_bytes > 0) { memcpy(out + CONTROL_REPORT_BYTES, text.at, text.len_bytes); }
+    return CONTROL_REPORT_BYTES + text.len_bytes;
+}
+
+enum status control_report_decode(struct bytes message, struct control_report *out)
+{
+    struct cursor in = cursor_over(message);
+    const struct bytes magic = cursor_bytes(&in, sizeof report_magic);
+    const uint16_t version = cursor_le16(&in);
+    (void)cursor_le16(&in);
+    out->epoch = cursor_le64(&in);
+    out->rule_count = cursor_le32(&in);
+    out->took_ms = cursor_le32(&in);
+    out->worker_count = cursor_le32(&in);
+    const uint32_t text_bytes = cursor_le32(&in);
+    if (in.overran) { return STATUS_TRUNCATED; }
+    if (memcmp(magic.at, report_magic, sizeof report_magic) != 0) { return STATUS_CORRUPT; }
+    if (version != CONTROL_VERSION) { return STATUS_UNSUPPORTED; }
+    if (text_bytes > CONTROL_TEXT_BYTES_MAX) { return STATUS_CORRUPT; }
+
+    out->text = cursor_bytes(&in, text_bytes);
+    if (in.overran) { return STATUS_TRUNCATED; }
+    return message.len_bytes == CONTROL_REPORT_BYTES + (size_t)text_bytes ? STATUS_OK
+                                                                          : STATUS_CORRUPT;
 }

@@ -1,6 +1,7 @@
 /* The records of native.h: DATA's payload, and what fragments are cut from. */
 #include "base/crc32c.h"
 #include "base/endian.h"
+#include "base/utf8.h"
 #include "wire/native.h"
 #include "wire/uvarint.h"
 
@@ -53,48 +54,15 @@ bool native_record_take(struct bytes *records, struct bytes *out)
     return true;
 }
 
-static bool is_continuation(struct bytes text, size_t index)
-{
-    return index < text.len_bytes && (text.at[index] & 0xc0) == 0x80;
-}
-
-/* The bytes of the character at `index`, by RFC 3629, section 4; 0: it is none. */
-static size_t utf8_character_bytes(struct bytes text, size_t index)
-{
-    const uint8_t lead = text.at[index];
-    if (lead < 0x80) { return 1; }
-    if (lead < 0xc2 || lead > 0xf4) { return 0; } /* 0xc0, 0xc1: longer than they have to be */
-
-    const size_t len_bytes = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    for (size_t i = 1; i < len_bytes; i++) {
-        if (!is_continuation(text, index + i)) { return 0; }
-    }
-    const uint8_t second = text.at[index + 1];
-    if (lead == 0xe0 && second < 0xa0) { return 0; }  /* longer than it has to be */
-    if (lead == 0xed && second >= 0xa0) { return 0; } /* surrogates */
-    if (lead == 0xf0 && second < 0x90) { return 0; }  /* longer than it has to be */
-    if (lead == 0xf4 && second >= 0x90) { return 0; } /* above U+10FFFF */
-    return len_bytes;
-}
-
-/* Some consumers give up on a record whose header name is not text, and never get past it. */
-static bool is_utf8(struct bytes text)
-{
-    for (size_t i = 0; i < text.len_bytes;) {
-        const size_t len_bytes = utf8_character_bytes(text, i);
-        if (len_bytes == 0) { return false; }
-        i += len_bytes;
-    }
-    return true;
-}
-
 /* `count` of them, behind their count. */
 static bool take_headers(struct bytes *in, uint64_t count, struct native_header *headers)
 {
     if (count > NATIVE_HEADERS_MAX) { return false; }
     for (uint64_t i = 0; i < count; i++) {
         if (!take_bytes(in, &headers[i].name)) { return false; }
-        if (!is_utf8(headers[i].name)) { return false; }
+        /* Some consumers give up on a record whose header name is not text, and never get past it.
+         */
+        if (!utf8_is_text(headers[i].name)) { return false; }
         if (!take_nullable(in, &headers[i].value)) { return false; }
     }
     return true;

@@ -278,6 +278,12 @@ struct node_page {
     uint32_t path_count;
     uint32_t padding;
     struct node_path paths[NODE_PATHS_MAX];
+    /* Of the rules in force: rules_epoch and rule_count above. */
+    int64_t rules_loaded_wall_ms; /* their file was read then */
+    uint64_t rules_reloads;       /* that put rules in force, since the start */
+    uint64_t rules_reload_failures;
+    uint32_t rules_stale;          /* 1: the last reload failed: not what the file says */
+    uint32_t rules_workers_behind; /* workers that still judge by the rules before */
 };
 
 enum { STATS_NAME_BYTES = 32 };

@@ -20,7 +20,8 @@ class ControlSocketTest : public testing::Test {
         char path[] = "/tmp/penstock-control-XXXXXX";
         ASSERT_NE(mkdtemp(path), nullptr);
         runtime_ = path;
-        ASSERT_EQ(control_socket_create(path, &control_), STATUS_OK);
+        const struct control_socket_options options = {path, OnReload, this};
+        ASSERT_EQ(control_socket_create(&options, &control_), STATUS_OK);
         client_ = Connect();
         Serve();
     }
@@ -92,6 +93,40 @@ class ControlSocketTest : public testing::Test {
         return read(doorbell, &rings, sizeof rings) == sizeof rings ? rings : 0;
     }
 
+    static uint64_t OnReload(void *context)
+    {
+        return ++static_cast<ControlSocketTest *>(context)->tickets_;
+    }
+
+    void AskForReload(int client)
+    {
+        const struct control_request request = {CONTROL_RULES_RELOAD};
+        uint8_t packet[CONTROL_MESSAGE_BYTES];
+        control_request_encode(&request, packet);
+        ASSERT_EQ(send(client, packet, sizeof packet, 0), ssize_t(sizeof packet));
+        Serve();
+    }
+
+    // False: no answer yet, or the connection ended.
+    static bool TakeReport(int client, enum status *status, std::string *text)
+    {
+        static uint8_t packet[CONTROL_REPORT_BYTES_MAX];
+        ssize_t len = recv(client, packet, sizeof packet, 0);
+        if (len <= 0) { return false; }
+        struct control_answer answer;
+        EXPECT_EQ(control_answer_decode(bytes_of(packet, static_cast<size_t>(len)), &answer),
+                  STATUS_OK);
+        EXPECT_EQ(answer.type, CONTROL_RULES_RELOAD);
+        *status = answer.status;
+        len = recv(client, packet, sizeof packet, 0);
+        struct control_report report;
+        EXPECT_EQ(control_report_decode(bytes_of(packet, static_cast<size_t>(len)), &report),
+                  STATUS_OK);
+        *text = std::string(reinterpret_cast<const char *>(report.text.at), report.text.len_bytes);
+        return true;
+    }
+
+    uint64_t tickets_ = 0;
     std::string runtime_;
     struct control_socket *control_ = nullptr;
     int client_ = -1;
@@ -153,6 +188,48 @@ TEST_F(ControlSocketTest, MoreClientsThanRoomAreTurnedAway)
     EXPECT_EQ(recv(clients.front(), &byte, 1, 0), -1);
     EXPECT_EQ(errno, EAGAIN); // still there
     for (const int client : clients) { close(client); }
+}
+
+TEST_F(ControlSocketTest, AReloadIsAnsweredWhenItsTicketIs)
+{
+    const int second = Connect();
+    Serve();
+    AskForReload(client_);
+    AskForReload(second);
+    enum status status;
+    std::string text;
+    EXPECT_FALSE(TakeReport(client_, &status, &text));
+
+    const std::string first_text = "rules.yaml:1:1: error: no\n";
+    const struct control_report report = {1, 2, 3, 4,
+                                          bytes_of(first_text.data(), first_text.size())};
+    control_socket_reloaded(control_, 1, STATUS_INVALID, &report);
+
+    ASSERT_TRUE(TakeReport(client_, &status, &text));
+    EXPECT_EQ(status, STATUS_INVALID);
+    EXPECT_EQ(text, first_text);
+    EXPECT_FALSE(TakeReport(second, &status, &text)) << "its file was not read yet";
+
+    control_socket_reloaded(control_, 2, STATUS_OK, &report);
+    EXPECT_TRUE(TakeReport(second, &status, &text));
+    EXPECT_FALSE(TakeReport(client_, &status, &text)) << "one answer to one request";
+    close(second);
+}
+
+TEST_F(ControlSocketTest, AnAnswerForOneWhoLeftIsDropped)
+{
+    AskForReload(client_);
+    close(client_);
+    client_ = Connect();
+    Serve();
+
+    const struct control_report report = {};
+    control_socket_reloaded(control_, 1, STATUS_OK, &report);
+
+    enum status status;
+    std::string text;
+    EXPECT_FALSE(TakeReport(client_, &status, &text));
+    EXPECT_EQ(errno, EAGAIN) << "connected still";
 }
 
 } // namespace

@@ -372,11 +372,11 @@ TEST(SmallCommitsMemory, AnIndexIsAtMost256MiBOfACore)
     const uint64_t anchors_bytes =
         (index_bytes / (INDEX_CHUNK_LINES_MAX * INDEX_LINE_BYTES_MIN) + LOG_TOPICS_MAX) *
         sizeof(struct index_anchor_wire);
-    const uint64_t segment_bytes =
-        segment.image_bytes + anchors_bytes + LOG_TOPICS_MAX * sizeof(struct index_open_chunk);
+    const uint64_t builder_bytes = anchors_bytes + LOG_TOPICS_MAX * sizeof(struct index_open_chunk);
+    const uint64_t segment_bytes = segment.image_bytes;
     log_segment_deinit(&segment);
 
-    const uint64_t worker_bytes = kSegments * segment_bytes;
+    const uint64_t worker_bytes = kSegments * segment_bytes + builder_bytes;
     const uint64_t live_bytes =
         kLiveIndexes * live_index_file_bytes(static_cast<uint32_t>(index_bytes));
     printf("          %.0f MiB of a worker, %.0f MiB shared\n",

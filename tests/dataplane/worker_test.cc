@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -146,7 +147,9 @@ class WorkerTest : public testing::Test {
             .port_count = 1,
             .frames_held_max = kFramesHeldMax,
             .listeners = listeners_.get(),
+            .index = 0,
             .rules = rules_.get(),
+            .rules_rcu = swapping_,
             .log = log_.get(),
             .log_topics = log_topics_,
             .topic_count = 2,
@@ -276,6 +279,7 @@ class WorkerTest : public testing::Test {
     int32_t log_topics_[2] = {};
     enum record_codec codecs_[2] = {RECORD_CODEC_NONE, RECORD_CODEC_NONE};
     Owned<struct rule_set> rules_;
+    struct rules_rcu *swapping_ = nullptr; // NULL: rules_ for good
     Owned<struct sim_packets> packets_;
     Owned<struct sim_disk> disk_;
     Owned<struct segment_supply> supply_;
@@ -401,6 +405,30 @@ TEST_F(WorkerTest, HoldsBackInsteadOfLosingWhenTheDiskStops)
     ExpectLedgerAddsUp();
 }
 
+// So many small frames that their number, not their bytes, is what a commit runs out of.
+TEST_F(WorkerTest, HoldsBackWhenFramesAreShortAndTheDiskStops)
+{
+    sim_disk_hold(disk_.get(), true);
+    Values expected;
+    for (int i = 0; i < 4000; i++) { // in as many frames
+        expected.push_back(std::to_string(i));
+        PutLines(expected.back());
+    }
+    for (int turn = 0; turn < 1000; turn++) {
+        now_.mono_ns += NS_PER_MS;
+        worker_turn(worker_.get(), now_);
+        ASSERT_LE(sim_packets_out(packets_.get()), kFramesHeldMax + PACKETS_BURST_MAX);
+    }
+    EXPECT_GT(sim_packets_waiting(packets_.get()), 0U);
+    EXPECT_GT(Counter(STATS_worker_turns_held), 0U);
+
+    sim_disk_hold(disk_.get(), false);
+    Settle();
+
+    EXPECT_EQ(Stored(log_topics_[0]), expected);
+    ExpectLedgerAddsUp();
+}
+
 TEST_F(WorkerTest, StoresNothingTwiceAndNothingLessAfterARefusedWrite)
 {
     sim_disk_fail_writes(disk_.get(), /*first=*/3, /*count=*/1, STATUS_IO);
@@ -481,6 +509,236 @@ TEST_F(WorkerTest, AfterAStopWhatWasReceivedIsDurableAndTheSegmentSealed)
         ASSERT_EQ(packets_receive(port, &packet, 1), 1U);
         packets_release(port, &packet.handle, 1);
     }
+}
+
+// The same worker under rules that change while it works. Each generation sends everything to one
+// topic, and its epoch says which: so a commit that was judged by two of them, or names the wrong
+// one, gives itself away.
+class WorkerSwapTest : public WorkerTest {
+  protected:
+    static constexpr const char *kToEvents = "default: { route: events }\n";
+    static constexpr const char *kToPayments = "default: { route: payments }\n";
+
+    void SetUp() override
+    {
+        WorkerTest::SetUp();
+        worker_.reset();
+        ASSERT_EQ(rules_rcu_create(Generation(1, kToEvents), &rcu_), STATUS_OK);
+        swapping_ = rcu_;
+        MakeWorker();
+    }
+
+    void TearDown() override
+    {
+        WorkerTest::TearDown();
+        rules_rcu_destroy(rcu_);
+    }
+
+    struct rules_generation *Generation(uint64_t number, const std::string &text)
+    {
+        static const char *const topics[] = {"events", "payments"};
+        static const int32_t listener_topics[] = {-1, -1};
+        const struct rules_world world = {topics, 2, listener_topics, 2, nullptr, nullptr};
+        struct diagnostics *diagnostics = diagnostics_create();
+        struct rule_set *rules =
+            rules_load_text(text.data(), text.size(), "rules.yaml", &world, diagnostics);
+        diagnostics_print(diagnostics, stderr);
+        diagnostics_destroy(diagnostics);
+        const struct rules_generation_options options = {rules,   number, 0, 1, WORKER_RECORDS_MAX,
+                                                         nullptr, nullptr};
+        struct rules_generation *made = nullptr;
+        EXPECT_EQ(rules_generation_create(&options, &made), STATUS_OK);
+        topic_of_[made->epoch] = text == kToEvents ? 0 : 1;
+        return made;
+    }
+
+    void Publish(const char *text)
+    {
+        rules_rcu_publish(rcu_, Generation(rules_rcu_newest(rcu_)->number + 1, text));
+    }
+
+    void Turn()
+    {
+        now_.mono_ns += 10 * NS_PER_US;
+        segment_supply_work(supply_.get(), now_.mono_ns);
+        worker_turn(worker_.get(), now_);
+    }
+
+    // Of each durable commit with records: that its topics are those of the rules that it names.
+    // Answers those rules' topics, commit by commit.
+    std::vector<int> CommitsByRules()
+    {
+        std::vector<int> out;
+        for (uint64_t number = 1; number < 1000; number++) {
+            char name[LOG_NAME_BYTES];
+            log_segment_name(0, number, name);
+            uint64_t size = 0;
+            const uint8_t *at = sim_disk_bytes(disk_.get(), name, &size);
+            if (at == nullptr) { break; }
+            size_t position = LOG_BLOCK_BYTES;
+            struct commit_header header;
+            while (position < size && commit_header_decode(bytes_of(at + position, size - position),
+                                                           &header) == STATUS_OK) {
+                for (uint32_t i = 0; i < header.entry_count; i++) {
+                    const struct entry entry =
+                        entry_decode(bytes_of(at + position, size - position), i);
+                    if (entry.type != ENTRY_RECORDS) { continue; }
+                    EXPECT_EQ(entry.topic, log_topics_[topic_of_.at(header.rules_epoch)]);
+                    out.push_back(topic_of_.at(header.rules_epoch));
+                }
+                position += header.length_bytes;
+            }
+        }
+        return out;
+    }
+
+    struct rules_rcu *rcu_ = nullptr;
+    std::map<uint64_t, int> topic_of_;
+};
+
+TEST_F(WorkerSwapTest, JudgesByTheNewRulesFromTheNextBurstOnAndClosesTheCommit)
+{
+    PutLines("old");
+    Turn();
+    Publish(kToPayments);
+    PutLines("new");
+    Turn();
+    EXPECT_TRUE(rules_rcu_settle(rcu_)) << "the old rules are not held a turn longer";
+    Settle();
+
+    EXPECT_EQ(Stored(log_topics_[0]), (Values{"old"}));
+    EXPECT_EQ(Stored(log_topics_[1]), (Values{"new"}));
+    EXPECT_EQ(CommitsByRules(), (std::vector<int>{0, 1}));
+    EXPECT_EQ(Counter(STATS_rules_swaps), 1U);
+    ExpectLedgerAddsUp();
+}
+
+TEST_F(WorkerSwapTest, AnIdleWorkerWritesNothingForASwap)
+{
+    Turn();
+    const uint64_t opened = sim_disk_write_count(disk_.get());
+    Publish(kToPayments);
+
+    Turn();
+    Turn();
+
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+    EXPECT_EQ(sim_disk_write_count(disk_.get()), opened);
+    EXPECT_EQ(Counter(STATS_rules_swaps), 1U);
+}
+
+TEST_F(WorkerSwapTest, WhileTheLogTakesNothingTheOldRulesGoOn)
+{
+    sim_disk_hold(disk_.get(), true);
+    Values lines;
+    const auto put = [&](int count) {
+        for (int i = 0; i < count; i++) {
+            lines.push_back(std::to_string(lines.size()) + std::string(600, 'x'));
+            PutLines(lines.back());
+        }
+    };
+    put(2000); // more than all commits in flight hold: some are judged, and wait
+    for (int turn = 0; turn < 3000; turn++) { Turn(); }
+    ASSERT_GT(Counter(STATS_worker_turns_held), 0U);
+
+    Publish(kToPayments);
+    for (int turn = 0; turn < 1000; turn++) { Turn(); }
+    EXPECT_FALSE(rules_rcu_settle(rcu_));
+    EXPECT_TRUE(rules_rcu_worker_is_behind(rcu_, 0));
+    EXPECT_EQ(Counter(STATS_rules_swaps), 0U);
+
+    sim_disk_hold(disk_.get(), false);
+    Settle();
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+    Values stored = Stored(log_topics_[0]);
+    const Values later = Stored(log_topics_[1]);
+    EXPECT_FALSE(later.empty()) << "what was judged behind the swap";
+    stored.insert(stored.end(), later.begin(), later.end());
+    EXPECT_EQ(stored, lines) << "each by one set, in order, none lost";
+    CommitsByRules();
+    ExpectLedgerAddsUp();
+}
+
+// One datagram of more lines than one turn takes: its records are judged by two sets, none by both.
+TEST_F(WorkerSwapTest, ASwapInTheMiddleOfADatagram)
+{
+    Turn();
+    std::string payload;
+    Values lines;
+    for (int i = 0; i < 700; i++) {
+        lines.push_back(std::string(1, static_cast<char>('a' + i % 26)));
+        payload += lines.back() + "\n";
+    }
+    PutLines(payload);
+    Turn(); // 512 of them
+    Publish(kToPayments);
+    Settle();
+
+    Values stored = Stored(log_topics_[0]);
+    EXPECT_EQ(stored.size(), size_t{WORKER_RECORDS_MAX});
+    const Values later = Stored(log_topics_[1]);
+    stored.insert(stored.end(), later.begin(), later.end());
+    EXPECT_EQ(stored, lines);
+    CommitsByRules();
+    ExpectLedgerAddsUp();
+}
+
+TEST_F(WorkerSwapTest, HoldsNothingUpWhileItSleepsAndWakesToTheNewest)
+{
+    Turn();
+    worker_sleeps(worker_.get());
+    Publish(kToPayments);
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+    Publish(kToEvents);
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+    Publish(kToPayments);
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+
+    worker_wakes(worker_.get());
+    PutLines("late");
+    Settle();
+
+    EXPECT_EQ(Stored(log_topics_[1]), (Values{"late"}));
+    EXPECT_EQ(CommitsByRules(), (std::vector<int>{1}));
+}
+
+TEST_F(WorkerSwapTest, ASleeperWithAnOpenCommitKeepsItsRules)
+{
+    PutLines("old");
+    Turn();
+    worker_sleeps(worker_.get());
+    Publish(kToPayments);
+    EXPECT_FALSE(rules_rcu_settle(rcu_)) << "its commit is open: it has not let go";
+    worker_wakes(worker_.get());
+    Settle();
+
+    EXPECT_TRUE(rules_rcu_settle(rcu_));
+    EXPECT_EQ(Stored(log_topics_[0]), (Values{"old"}));
+    CommitsByRules();
+}
+
+TEST_F(WorkerSwapTest, ManySwapsUnderLoadKeepEveryRecord)
+{
+    Values lines;
+    for (int i = 0; i < 3000; i++) {
+        lines.push_back(std::to_string(i) + std::string(static_cast<size_t>(i % 300), 'x'));
+        PutLines(lines.back());
+        if (i % 7 == 0) { Turn(); }
+        if (i % 13 == 0 && rules_rcu_settle(rcu_)) {
+            Publish(i % 2 == 0 ? kToPayments : kToEvents);
+        }
+    }
+    Settle();
+
+    EXPECT_EQ(Counter(STATS_records_stored), lines.size());
+    EXPECT_GT(Counter(STATS_rules_swaps), 20U);
+    std::multiset<std::string> stored;
+    for (const int32_t topic : log_topics_) {
+        for (const std::string &value : Stored(topic)) { stored.insert(value); }
+    }
+    EXPECT_EQ(stored, std::multiset<std::string>(lines.begin(), lines.end()));
+    CommitsByRules();
+    ExpectLedgerAddsUp();
 }
 
 } // namespace

@@ -38,12 +38,12 @@ def wait_until(what, claim, seconds=20, pause=0.05, alive=None):
 
 def interrupt(process, program):
     """SIGINT, once `program` takes it: started by rack.command, the process is a shell first, which may not
-    pass it on, and a program that has not set itself up would just die."""
+    pass it on, and a program that has not set itself up would just die. One that waits for signals blocks them."""
     def takes_it():
         with open("/proc/%d/status" % process.pid) as file:
             status = dict(line.split(":\t", 1) for line in file.read().splitlines())
-        caught = int(status.get("SigCgt", "0"), 16) >> (signal.SIGINT - 1) & 1
-        return process.poll() is not None or (status["Name"] == program and caught)
+        taken = int(status.get("SigCgt", "0"), 16) | int(status.get("SigBlk", "0"), 16)
+        return process.poll() is not None or (status["Name"] == program and taken >> (signal.SIGINT - 1) & 1)
 
     wait_until(program + " to take signals", takes_it, seconds=120)
     process.send_signal(signal.SIGINT)
@@ -83,6 +83,7 @@ class Appliance:
         self.settings = merged({
             "node": "e2e-%d" % os.getpid(),
             "runtime": self.runtime,
+            "cache": os.path.join(self.work, "cache"),
             "workers": {"cores": cores(workers), "polling": "adaptive"},
             "ports": [{"device": names if workers > 1 else names[0], "address": rack.APPLIANCE + "/24"}],
             "listeners": [
@@ -103,6 +104,15 @@ class Appliance:
         self.hop = hop
         if hop is not None:
             hop.start()
+
+    def write_rules(self, rules):
+        """Another rules file beside what runs: nothing changes before a reload. Bytes are written as they are."""
+        if not isinstance(rules, bytes):
+            rules = json.dumps(rules).encode()
+        path = os.path.join(self.work, "rules.yaml")
+        with open(path + ".new", "wb") as file:
+            file.write(rules)
+        os.replace(path + ".new", path)
 
     def write_config(self):
         self._write("penstock.yaml", self.settings)
@@ -229,10 +239,11 @@ class Appliance:
             time.sleep(0.3)
         raise AssertionError("not quiet within %g s: %s" % (seconds, json.dumps(last["records"])))
 
-    def http(self, path):
+    def http(self, path, method="GET", seconds=5):
         """(status, body) of the admin port; (0, reason) when nobody answers."""
         try:
-            with urllib.request.urlopen("http://%s%s" % (ADMIN, path), timeout=5) as answer:
+            request = urllib.request.Request("http://%s%s" % (ADMIN, path), method=method)
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

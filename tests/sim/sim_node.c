@@ -22,7 +22,6 @@
 enum {
     RING_COMMITS = 16,                 /* of the largest size, that a commit ring holds */
     SUPPLY_PERIOD_NS = 10 * NS_PER_MS, /* as the steward's, at most */
-    RETENTION_PERIOD_NS = 1 * NS_PER_S,
     DRAIN_TURNS_MAX = 100000,
 };
 
@@ -49,11 +48,13 @@ struct sim_node {
     struct config_topic topics_of_config[SIM_NODE_TOPICS_MAX];
     struct listeners listeners;
     struct rule_set *own_rules; /* when the settings have none */
+    const char *rules_text;     /* what the file says now; NULL: the rules never change */
 
     /* outlive a crash of the process */
     struct root_page *root;
     struct node_page page;
     struct stats_page *stats[ROOT_PARTITIONS_MAX];
+    struct topic_starts *starts[ROOT_PARTITIONS_MAX];
     bool pages_survive;
 
     struct sim_disk *disk;
@@ -63,6 +64,8 @@ struct sim_node {
 
     /* from a restart to its end */
     bool up;
+    struct rules_rcu *rules_rcu; /* NULL: the rules never change */
+    bool reload_wanted;
     struct partitions partitions;
     struct segment_supply *supply;
     struct retention *retention;
@@ -114,6 +117,7 @@ struct sim_node_settings sim_node_defaults(uint64_t seed)
         .receive_max = 256,
         .turn_ns = 10 * NS_PER_US,
         .idle_ns = 500 * NS_PER_US,
+        .retention_period_ns = 1 * NS_PER_S,
         .lanes_max = 64,
         .lane_pool_runs = 4096,
         .lanes_remember_ns = UINT64_C(7) * 86400 * NS_PER_S,
@@ -129,8 +133,12 @@ struct rule_set *sim_node_rules(const struct sim_node_settings *settings, const 
     for (size_t i = 0; i < settings->listener_count; i++) {
         listener_topics[i] = settings->listeners[i].topic;
     }
-    const struct rules_world world = {settings->topics, settings->topic_count, listener_topics,
-                                      settings->listener_count, NULL, NULL};
+    const struct rules_world world = {settings->topics,
+                                      settings->topic_count,
+                                      listener_topics,
+                                      settings->listener_count,
+                                      NULL,
+                                      NULL};
     struct diagnostics *const diagnostics = diagnostics_create();
     struct rule_set *const rules =
         text == NULL ? rules_load(NULL, (struct file_place){0}, &world, diagnostics)
@@ -155,6 +163,7 @@ static void fill_config(struct sim_node *node)
     for (size_t i = 0; i < settings->topic_count; i++) {
         node->topics_of_config[i].name = strdup(settings->topics[i]);
         assert(node->topics_of_config[i].name != NULL);
+        node->topics_of_config[i].retain_age_ns = settings->topic_retain_age_ns[i];
     }
 
     struct config *const config = &node->config;
@@ -171,6 +180,7 @@ static void fill_config(struct sim_node *node)
     config->storage.commits_in_flight = settings->commits_in_flight;
     config->storage.ring_bytes =
         RING_COMMITS * (settings->commit_bytes + config_lanes_bytes(config));
+    config->storage.segment_age_ns = settings->segment_age_ns;
     config->storage.retain_bytes = settings->retain_bytes;
     config->storage.retain_age_ns = settings->retain_age_ns;
     if (!config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) { return; }
@@ -199,7 +209,9 @@ static void lose_pages(struct sim_node *node)
 {
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
         free(node->stats[i]);
+        free(node->starts[i]);
         node->stats[i] = NULL;
+        node->starts[i] = NULL;
     }
     make_root(node);
 }
@@ -216,6 +228,22 @@ static enum status open_stats_page(void *context, uint32_t partition, struct sta
         node->stats[partition] = page;
     }
     *out = node->stats[partition];
+    return STATUS_OK;
+}
+
+static enum status open_starts_page(void *context, uint32_t partition, struct log_id log_id,
+                                    struct topic_starts **out)
+{
+    struct sim_node *const node = context;
+    if (node->starts[partition] == NULL) {
+        node->starts[partition] = aligned_alloc(CACHE_PAIR_BYTES, sizeof *node->starts[partition]);
+        assert(node->starts[partition] != NULL);
+        memset(node->starts[partition], 0, sizeof *node->starts[partition]);
+    }
+    if (!log_id_equal(node->starts[partition]->log_id, log_id)) {
+        topic_starts_init(node->starts[partition], partition, log_id);
+    }
+    *out = node->starts[partition];
     return STATUS_OK;
 }
 
@@ -265,6 +293,7 @@ static enum status recover(struct sim_node *node, struct instant now)
         .wall_ms = now.wall_ms,
         .remember_ns = node->config.lanes.remember_ns,
         .stats_page = open_stats_page,
+        .starts_page = open_starts_page,
         .fresh_id = fresh_id,
         .context = node,
     };
@@ -299,6 +328,36 @@ static enum status make_native(struct sim_node *node)
     return seat_native_init(&node->native, &node->config, &node->partitions, secret);
 }
 
+static struct rules_generation *make_rules(struct sim_node *node, uint64_t number, size_t workers)
+{
+    struct rules_generation *generation;
+    const struct rules_generation_options options = {
+        .rules = sim_node_rules(&node->settings, node->rules_text),
+        .number = number,
+        .worker_count = workers,
+        .records_max = WORKER_RECORDS_MAX,
+    };
+    assert(options.rules != NULL);
+    const enum status status = rules_generation_create(&options, &generation);
+    assert(status == STATUS_OK);
+    return generation;
+}
+
+static void make_first_rules(struct sim_node *node, size_t workers)
+{
+    node->reload_wanted = false;
+    if (node->rules_text == NULL) { return; }
+    const enum status status = rules_rcu_create(make_rules(node, 1, workers), &node->rules_rcu);
+    assert(status == STATUS_OK);
+}
+
+void sim_node_reload(struct sim_node *node, const char *text)
+{
+    assert(node->rules_text != NULL);
+    node->rules_text = text;
+    node->reload_wanted = node->up;
+}
+
 static enum status make_seat(struct sim_node *node, size_t index, struct instant now)
 {
     const struct sim_node_settings *const settings = &node->settings;
@@ -328,6 +387,7 @@ static enum status make_seat(struct sim_node *node, size_t index, struct instant
         .lane_pool_runs = settings->lane_pool_runs,
         .listeners = &node->listeners,
         .rules = settings->rules != NULL ? settings->rules : node->own_rules,
+        .rules_rcu = node->rules_rcu,
         .native = node->native.homes != NULL ? &node->native : NULL,
         .now = now,
     };
@@ -343,6 +403,8 @@ static void take_down(struct sim_node *node)
         mapped_file_close(&seat->ring);
     }
     node->seat_count = 0;
+    rules_rcu_destroy(node->rules_rcu);
+    node->rules_rcu = NULL;
     seat_native_deinit(&node->native);
     retention_destroy(node->retention);
     segment_supply_destroy(node->supply);
@@ -366,6 +428,7 @@ enum status sim_node_restart(struct sim_node *node, size_t workers, struct insta
     node->root->worker_count = (uint32_t)workers;
     status = make_supply(node, now);
     if (status == STATUS_OK) { status = make_native(node); }
+    make_first_rules(node, workers);
     for (size_t i = 0; status == STATUS_OK && i < workers; i++) {
         node->seat_count = i + 1;
         status = make_seat(node, i, now);
@@ -474,11 +537,33 @@ bool sim_node_sent(struct sim_node *node, struct sim_datagram *out)
 
 /* --------------------------------------------------------------------------------------- turns */
 
+/* What the loader's thread does, once it has compiled. */
+static void load_rules(struct sim_node *node)
+{
+    if (node->rules_rcu == NULL || !rules_rcu_settle(node->rules_rcu) || !node->reload_wanted) {
+        return;
+    }
+    node->reload_wanted = false;
+    const uint64_t number = rules_rcu_newest(node->rules_rcu)->number + 1;
+    rules_rcu_publish(node->rules_rcu, make_rules(node, number, node->seat_count));
+}
+
+/* As dataplane/lcore.c around a worker that may sleep. */
+static bool turn_seat(struct sim_node *node, struct worker *worker, struct instant now)
+{
+    worker_wakes(worker);
+    const bool worked = worker_turn(worker, now);
+    if (node->rules_rcu != NULL && !worked && sim_random_below(&node->random, 2) == 0) {
+        worker_sleeps(worker);
+    }
+    return worked;
+}
+
 /* What the steward's thread does, at moments of its own. */
 static void help(struct sim_node *node, struct instant now)
 {
     if (now.mono_ns >= node->retention_ns) {
-        node->retention_ns = now.mono_ns + RETENTION_PERIOD_NS;
+        node->retention_ns = now.mono_ns + node->settings.retention_period_ns;
         (void)retention_run(node->retention, now);
     }
     if (now.mono_ns >= node->supply_ns) {
@@ -492,11 +577,12 @@ void sim_node_turn(struct sim_node *node, struct instant now)
     if (!node->up) { return; }
     sim_disk_advance(node->disk, now.mono_ns);
     help(node, now);
+    load_rules(node);
 
     bool worked = false;
     size_t index = sim_random_below(&node->random, node->seat_count);
     for (size_t i = 0; i < node->seat_count; i++) {
-        worked |= worker_turn(node->seats[index].seat.worker, now);
+        worked |= turn_seat(node, node->seats[index].seat.worker, now);
         collect_sent(node, index);
         index = index + 1 == node->seat_count ? 0 : index + 1;
     }
@@ -522,6 +608,7 @@ static void digest_partition(struct sim_node *node, const struct root_partition 
     digest_bytes(node, bytes_of(slot->nonce.bytes, sizeof slot->nonce.bytes));
     digest_add(node, slot->durable_number);
     digest_add(node, slot->open_segment_number);
+    digest_add(node, slot->first_segment_number);
     digest_add(node, slot->state);
 }
 
@@ -645,6 +732,7 @@ struct sim_node *sim_node_create(const struct sim_node_settings *settings)
     assert(node != NULL);
     node->settings = *settings;
     node->random.state = settings->seed;
+    node->rules_text = settings->rules_text;
     fill_config(node);
     listeners_init(&node->listeners, &node->config);
     if (settings->rules == NULL) {
@@ -665,7 +753,10 @@ void sim_node_destroy(struct sim_node *node)
         take_down(node);
     }
     sim_disk_destroy(node->disk);
-    for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) { free(node->stats[i]); }
+    for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
+        free(node->stats[i]);
+        free(node->starts[i]);
+    }
     for (size_t i = node->sent.head; i < node->sent.count; i++) {
         free((uint8_t *)(uintptr_t)node->sent.items[i].payload.at);
     }
@@ -688,6 +779,11 @@ size_t sim_node_partition_count(const struct sim_node *node) { return node->part
 const struct stats_page *sim_node_stats(const struct sim_node *node, size_t partition)
 {
     return partition < node->partitions.count ? node->stats[partition] : NULL;
+}
+
+const struct topic_starts *sim_node_starts(const struct sim_node *node, size_t partition)
+{
+    return partition < node->partitions.count ? node->starts[partition] : NULL;
 }
 
 uint64_t sim_node_found(const struct sim_node *node, enum recovery_finding finding)

@@ -25,6 +25,7 @@
 #include "tests/sim/sim_network.h"
 #include "wire/root_page.h"
 #include "wire/stats_page.h"
+#include "wire/topic_starts.h"
 
 BEGIN_C_DECLS
 
@@ -49,16 +50,21 @@ struct sim_node_settings {
     const char *topics[SIM_NODE_TOPICS_MAX];
     size_t topic_count;
     const struct rule_set *rules; /* may serve many nodes; NULL: every listener has a topic */
+    const char
+        *rules_text; /* of rules that sim_node_reload may replace; NULL: never, it has `rules` */
     uint64_t segment_bytes;
     uint64_t commit_bytes;
     uint64_t commit_linger_ns;
     uint64_t commit_linger_unacked_ns;
     uint32_t commits_in_flight;
     size_t commit_records_max;
-    size_t buffer_count;    /* frames that a worker's pool holds */
-    size_t receive_max;     /* frames that a queue holds: what comes then is missed */
-    uint64_t retain_bytes;  /* 0: no limit */
-    uint64_t retain_age_ns; /* 0: no limit */
+    size_t buffer_count;     /* frames that a worker's pool holds */
+    size_t receive_max;      /* frames that a queue holds: what comes then is missed */
+    uint64_t segment_age_ns; /* 0: as config has it, by retain_age_ns */
+    uint64_t retain_bytes;   /* 0: no limit */
+    uint64_t retain_age_ns;  /* 0: no limit */
+    uint64_t topic_retain_age_ns[SIM_NODE_TOPICS_MAX]; /* 0: no limit of its own */
+    uint64_t retention_period_ns;
     /* For listeners of the native protocol (docs/configuration.md, lanes). */
     uint32_t lanes_max;
     uint32_t lane_pool_runs;
@@ -89,6 +95,10 @@ void sim_node_destroy(struct sim_node *node);
  * refuses); then it is down, and may be tried again. */
 MUST_CHECK enum status sim_node_restart(struct sim_node *node, size_t workers, struct instant now);
 bool sim_node_is_up(const struct sim_node *node);
+
+/* Another rules file: in force after the next start, and, while it is up, as soon as the rules of
+ * the reload before are. `text` must live as long as the node. */
+void sim_node_reload(struct sim_node *node, const char *text);
 
 /* One turn of every worker, in seeded order, and what is due of the helper's work. */
 void sim_node_turn(struct sim_node *node, struct instant now);
@@ -128,6 +138,9 @@ const struct root_page *sim_node_root(const struct sim_node *node);
 /* Of the last start; NULL beyond them. Outlives a crash that keeps the pages. */
 size_t sim_node_partition_count(const struct sim_node *node);
 const struct stats_page *sim_node_stats(const struct sim_node *node, size_t partition);
+/* Where its topics begin by limits of their own; NULL beyond the partitions. As long as the pages.
+ */
+const struct topic_starts *sim_node_starts(const struct sim_node *node, size_t partition);
 /* How often recovery found it, over the node's whole life. */
 uint64_t sim_node_found(const struct sim_node *node, enum recovery_finding finding);
 /* Of everything that it did: writes, what it sent, what it counts (cycles apart). The same for the

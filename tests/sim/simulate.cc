@@ -97,6 +97,10 @@ void Print(const simulate::Tally &tally)
     line("sessions unknown", tally.unknown_sessions);
     line("disks put back", tally.disks_put_back);
     line("datagrams replayed", tally.replayed);
+    line("rules swapped", tally.rules_swapped);
+    line("batches by other rules", tally.commits_by_other_rules);
+    line("segments retired", tally.segments_retired);
+    line("topic starts moved", tally.topic_starts_moved);
 }
 
 [[noreturn]] void Usage()

@@ -27,12 +27,20 @@ namespace simulate {
 enum Topic { kEvents, kAudit, kTopicCount };
 inline const char *const kTopicNames[kTopicCount] = {"events", "audit"};
 
-// The rules that the model's expectations stand on.
+// The rules that the model's expectations stand on: all versions agree on some records. Of FLIP
+// records they differ in the topic, of FADE records in whether they are stored.
 inline constexpr const char *kRules =
     "rules:\n"
     "  - { name: drop, when: 'DROP', do: drop }\n"
     "  - { name: both, when: 'BOTH', do: { route: [events, audit] } }\n"
-    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n";
+    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n"
+    "  - { name: fade, when: 'FADE', do: drop }\n";
+inline constexpr const char *kOtherRules =
+    "rules:\n"
+    "  - { name: flip, when: 'FLIP', do: { route: audit } }\n"
+    "  - { name: audit, when: 'AUDIT', do: { route: audit } }\n"
+    "  - { name: both, when: 'BOTH', do: { route: [events, audit] } }\n"
+    "  - { name: drop, when: 'DROP', do: drop }\n";
 
 struct Sent {
     uint32_t lane;    // the model's number of it
@@ -45,12 +53,15 @@ struct Sent {
     native_record record;
     uint8_t expected; // fate
     std::set<int> topics;
+    bool flips = false; // its topic is the rules', and `topics` is empty
+    bool fades = false; // stored by kOtherRules alone
     bool told = false;
     bool may_be_gone = false; // its producer was told that it may be lost, or cannot be told
     bool at_risk = false;     // … or has not asked yet
     bool said_lost = false;   // its producer was told that just this is lost
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
+    uint64_t given_ns = 0;    // to its lane, for the first time
 };
 
 class Model {
@@ -90,7 +101,20 @@ class Model {
     bool LanesMayBeLost() const { return put_back_ || forgetful_; }
     bool DiskWasPutBack() const { return put_back_; }
 
+    // A record in a commit that names rules: whether these put it there. `topic` as it is in the
+    // log.
+    void CheckPlace(const std::optional<std::string> &key, const std::optional<std::string> &value,
+                    int topic, bool by_other_rules);
     // The whole log at rest, and the lanes as recovery puts them together.
+    // Retention took what a partition's segments before this one hold; their files are there yet.
+    // Judges these records as the end would. Answers when the newest of them was given: nothing of
+    // them was stored earlier than that. 0: none of a lane.
+    uint64_t TakeRetired(struct files files, uint32_t partition, uint64_t segment);
+    // When the newest record of a lane was given in this range of a topic's offsets; likewise.
+    uint64_t NewestGiven(struct files files, uint32_t partition, int topic, uint64_t from,
+                         uint64_t to);
+
+    // The whole log at rest, but for what was taken, and the lanes as recovery puts them together.
     void CheckLog(struct files files);
     void CheckLanes(const std::vector<const lane_resume_set *> &partitions);
 
@@ -115,6 +139,8 @@ class Model {
     };
     struct LogRecord;
 
+    static std::vector<LogRecord> ReadLog(struct files files, uint64_t *unreadable);
+    Sent *SentOf(const LogRecord &record);
     void JudgeRecord(const LogRecord &record);
     void JudgeOrder(const std::vector<Found> &found);
     void JudgeFates();
@@ -132,6 +158,7 @@ class Model {
     bool forgetful_ = false;
     bool rotten_ = false; // some batches of the log cannot be read
     std::vector<Found> found_;
+    std::map<std::pair<uint32_t, int>, uint64_t> taken_; // offsets below, by partition and topic
 };
 
 } // namespace simulate

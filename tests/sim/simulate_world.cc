@@ -1,12 +1,17 @@
 #include "tests/sim/simulate_world.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "base/config.h"
 #include "base/endian.h"
 #include "storage/lane_recovery.h"
 #include "tests/sim/simulate_verify.h"
+#include "wire/log_format.h"
+#include "wire/record_batch.h"
+#include "wire/record_codec.h"
 
 namespace simulate {
 
@@ -102,6 +107,28 @@ void World::DrawSettings(uint64_t seed)
     workers_ = Has(kOtherWorkers) ? Between(1, 3) : workers_max_;
 }
 
+// By bytes, by age, by a topic's age, or several: of one world in four. What an older disk had is
+// nobody's loss there, so no disk is put back.
+void World::DrawRetention(uint64_t seed)
+{
+    struct random draw = {seed ^ 0x4e7a1};
+    const auto between = [&draw](uint64_t min, uint64_t max) {
+        return sim_random_between(&draw, min, max);
+    };
+    if (between(0, 3) != 0) { return; }
+    const uint64_t kinds = between(1, 7);
+    troubles_ &= ~(uint64_t{1} << kDiskPutBack);
+    settings_.segment_age_ns = between(100, 800) * NS_PER_MS;
+    settings_.retention_period_ns = between(10, 1000) * NS_PER_MS;
+    if ((kinds & 1) != 0) { settings_.retain_bytes = between(3, 12) * settings_.segment_bytes; }
+    if ((kinds & 2) != 0) { settings_.retain_age_ns = between(100, 3000) * NS_PER_MS; }
+    if ((kinds & 4) == 0) { return; }
+    settings_.topic_retain_age_ns[kAudit] = between(50, 2000) * NS_PER_MS;
+    if (between(0, 1) != 0) {
+        settings_.topic_retain_age_ns[kEvents] = between(50, 2000) * NS_PER_MS;
+    }
+}
+
 void World::AddLane(size_t host, const native_producer_id &producer)
 {
     auto added = std::make_unique<Producer>();
@@ -150,13 +177,20 @@ void World::AddProducers()
 }
 
 World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
-    : random_{seed}, trace_(trace), model_(seed ^ 0x5eed)
+    : random_{seed}, trace_(trace), model_(seed ^ 0x5eed), rules_random_{seed ^ 0xa11e5},
+      rules_epoch_(rule_set_epoch(rules))
 {
     (void)random_u64(&random_);
     DrawTroubles();
     sim_clock_init(&clock_, uint64_t{1000} * NS_PER_S, 1'700'000'000'000);
-    DrawSettings(random_u64(&random_));
+    const uint64_t node_seed = random_u64(&random_);
+    DrawSettings(node_seed);
+    DrawRetention(node_seed);
     settings_.rules = rules;
+    if (sim_random_below(&rules_random_, 2) == 0) {
+        settings_.rules_text = kRules;
+        rules_ns_ = NowNs();
+    }
     network_ = sim_network_create(random_u64(&random_));
     AddProducers();
     stranger_ = {kStrangerHost, 666};
@@ -234,6 +268,7 @@ void World::CrashNode(enum sim_node_loss loss)
     tally_.crashes++;
     stopping_ = false;
     sim_node_crash(node_, loss);
+    if (loss == SIM_NODE_LOSES_PAGES) { retention_.PagesLost(); }
     sim_disk_set_capacity(sim_node_disk(node_), 0);
     if (Has(kDiskPutBack) && !peace_) {
         if (image_ != nullptr && OneIn(2)) {
@@ -410,6 +445,7 @@ void World::Give(Producer *producer)
             break;
         }
         if (given != sequence) { Violate("a lane gives another sequence than it said"); }
+        sent->given_ns = NowNs();
         producer->held[sequence] = sent;
         producer->spool[sequence] = sent;
         producer->to_give--;
@@ -591,6 +627,7 @@ void World::MeddleWithDisk()
 
 void World::StepWallClock()
 {
+    retention_.WallClockStepped();
     constexpr int64_t kTenYearsMs = int64_t{3652} * 86400 * MS_PER_S;
     switch (Between(0, 3)) {
     case 0: sim_clock_set_wall(&clock_, 0); break;
@@ -774,6 +811,7 @@ void World::Step(uint64_t end_ns)
     sim_clock_advance(&clock_, std::min(end_ns, NextNs()));
     if (NowNs() >= meddle_ns_) { Meddle(); }
     if (NowNs() >= lines_ns_) { SendLines(); }
+    if (NowNs() >= rules_ns_) { SwapRules(); }
     Deliver();
     if (NowNs() >= impostor_ns_) {
         lane_on_timer(impostor_, NowNs());
@@ -795,7 +833,10 @@ void World::Step(uint64_t end_ns)
         if (NowNs() >= node_back_ns_) { StartNode(); }
         return;
     }
-    if (sim_node_next_ns(node_) <= NowNs()) { sim_node_turn(node_, sim_clock_now(&clock_)); }
+    if (sim_node_next_ns(node_) <= NowNs()) {
+        sim_node_turn(node_, sim_clock_now(&clock_));
+        if (!sim_disk_power_is_off(sim_node_disk(node_))) { retention_.Follow(node_, NowNs()); }
+    }
     struct sim_datagram datagram;
     while (sim_node_sent(node_, &datagram)) {
         trace_->Mix(datagram.payload.len_bytes);
@@ -811,6 +852,15 @@ void World::Step(uint64_t end_ns)
     }
 }
 
+// Often soon after the one before, also while that one is not in force everywhere.
+void World::SwapRules()
+{
+    const bool soon = sim_random_below(&rules_random_, 3) == 0;
+    rules_ns_ = NowNs() + sim_random_between(&rules_random_, 1, soon ? 3000 : 200'000) * NS_PER_US;
+    has_other_rules_ = !has_other_rules_;
+    sim_node_reload(node_, has_other_rules_ ? kOtherRules : kRules);
+}
+
 void World::RunUntil(uint64_t end_ns)
 {
     while (NowNs() < end_ns) { Step(end_ns); }
@@ -823,6 +873,7 @@ void World::BePeaceful()
     peace_ = true;
     meddle_ns_ = UINT64_MAX;
     lines_ns_ = UINT64_MAX;
+    rules_ns_ = UINT64_MAX;
     lane_destroy(impostor_);
     impostor_ = nullptr;
     impostor_ns_ = UINT64_MAX;
@@ -952,6 +1003,83 @@ void World::CheckAtRest()
     }
 }
 
+void World::CheckRulesOfEntry(struct bytes batch, int topic, bool by_other_rules)
+{
+    const auto text_of = [](struct bytes bytes) -> std::optional<std::string> {
+        if (bytes_are_null(bytes)) { return std::nullopt; }
+        return std::string(reinterpret_cast<const char *>(bytes.at), bytes.len_bytes);
+    };
+    struct record_batch_header header;
+    struct record_batch_walk walk;
+    struct record_batch_record record;
+    uint8_t *unpacked = nullptr;
+    if (record_batch_header_decode(batch, &header) != STATUS_OK) { return; }
+    if (record_codec_walk_begin(&walk, batch, &header, &unpacked) != STATUS_OK) { return; }
+    while (record_batch_next(&walk, &record) == STATUS_OK) {
+        model_.CheckPlace(text_of(record.key), text_of(record.value), topic, by_other_rules);
+    }
+    free(unpacked);
+}
+
+void World::CheckRulesOfSegment(struct bytes file)
+{
+    struct commit_header header;
+    for (size_t position = LOG_BLOCK_BYTES; position < file.len_bytes;) {
+        const struct bytes rest = bytes_slice(file, position, file.len_bytes);
+        if (commit_header_decode(rest, &header) != STATUS_OK) { return; }
+        const bool by_other_rules = header.rules_epoch != rules_epoch_;
+        for (uint32_t i = 0; i < header.entry_count; i++) {
+            const struct entry entry = entry_decode(rest, i);
+            struct bytes batch;
+            if (entry.type != ENTRY_RECORDS || entry_bytes(rest, &entry, &batch) != STATUS_OK) {
+                continue;
+            }
+            tally_.commits_by_other_rules += by_other_rules;
+            /* Topics are declared in the order of the configuration, in every log. */
+            CheckRulesOfEntry(batch, entry.topic == 0 ? kEvents : kAudit, by_other_rules);
+        }
+        position += header.length_bytes;
+    }
+}
+
+// Each record that some disk has is in a commit, whose header names the rules that put it there.
+void World::CheckRulesOfCommits()
+{
+    constexpr uint64_t kGapMax = 64;
+    for (uint32_t partition = 0; partition < sim_node_partition_count(node_); partition++) {
+        for (uint64_t number = 1, missing = 0; missing < kGapMax; number++) {
+            char name[LOG_NAME_BYTES];
+            log_segment_name(partition, number, name);
+            uint64_t size = 0;
+            const uint8_t *const at = sim_disk_bytes(sim_node_disk(node_), name, &size);
+            missing = at == nullptr ? missing + 1 : 0;
+            if (at != nullptr) { CheckRulesOfSegment(bytes_of(at, size)); }
+        }
+    }
+}
+
+uint64_t World::SegmentsOpened() const
+{
+    uint64_t opened = 0;
+    for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
+        opened += sim_node_stats(node_, i)->counters[STATS_segments_opened];
+    }
+    return opened;
+}
+
+void World::CheckRetentionAtRest()
+{
+    if (!retention_.IsOn()) { return; }
+    const uint64_t limit_ns = NowNs() + kPatienceNs;
+    uint64_t opened;
+    do { /* lanes that are forgotten by and by are written, too */
+        if (NowNs() >= limit_ns) { Violate("liveness: segments are opened on and on"); }
+        opened = SegmentsOpened();
+        RunUntil(NowNs() + retention_.RestNs());
+    } while (SegmentsOpened() != opened);
+    retention_.CheckAtRest(node_, sim_clock_now(&clock_).wall_ms);
+}
+
 void World::CheckEnd()
 {
     struct sim_disk *const disk = sim_node_disk(node_);
@@ -985,6 +1113,7 @@ void World::CheckEnd()
         Violate("C5: %s", damage.c_str());
     }
     model_.CheckLog(files);
+    CheckRulesOfCommits();
     model_.CheckLanes(pointers);
     for (lane_resume_set &set : sets) { lane_resume_set_deinit(&set); }
 }
@@ -1005,6 +1134,7 @@ void World::Live()
     Settle();
     CloseAll();
     CheckAtRest();
+    CheckRetentionAtRest();
     StopNode();
     const uint64_t limit_ns = NowNs() + kPatienceNs;
     while (sim_node_is_up(node_)) {
@@ -1020,8 +1150,11 @@ void World::AddTo(Tally *tally) const
     *tally = tally_;
     tally->records_stored = model_.StoredCount();
     tally->fates_told = model_.ToldCount();
+    tally->segments_retired = retention_.SegmentsTaken();
+    tally->topic_starts_moved = retention_.StartsMoved();
     for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
         const uint64_t *const counters = sim_node_stats(node_, i)->counters;
+        tally->rules_swapped += counters[STATS_rules_swaps];
         tally->lanes_imported += counters[STATS_lanes_imported];
         tally->lanes_forgotten += counters[STATS_lanes_forgotten];
         tally->takeovers_refused += counters[STATS_native_takeovers_refused];

@@ -20,6 +20,7 @@
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simulate_model.h"
+#include "tests/sim/simulate_retention.h"
 #include "tests/sim/simulate_trace.h"
 
 namespace simulate {
@@ -47,10 +48,15 @@ struct Tally {
     uint64_t unknown_sessions;
     uint64_t disks_put_back;
     uint64_t replayed;
+    uint64_t rules_swapped; // by workers
+    uint64_t commits_by_other_rules;
+    uint64_t segments_retired;
+    uint64_t topic_starts_moved;
 };
 
 class World {
   public:
+    // `rules`: those of kRules. Some worlds go over to kOtherRules and back.
     World(uint64_t seed, const struct rule_set *rules, Trace *trace);
     ~World();
     World(const World &) = delete;
@@ -110,6 +116,7 @@ class World {
 
     void DrawTroubles();
     void DrawSettings(uint64_t seed);
+    void DrawRetention(uint64_t seed);
     void AddProducers();
     void AddLane(size_t host, const native_producer_id &producer);
 
@@ -122,6 +129,8 @@ class World {
     DiskImage TakeImage();
     void PutBack(const DiskImage &image);
     void CheckAtRest();
+    uint64_t SegmentsOpened() const;
+    void CheckRetentionAtRest();
 
     // Producers.
     void CreateLane(Producer *producer);
@@ -156,6 +165,10 @@ class World {
     void Settle();
     void CloseAll();
     void CheckEnd();
+    void SwapRules();
+    void CheckRulesOfCommits();
+    void CheckRulesOfSegment(struct bytes file);
+    void CheckRulesOfEntry(struct bytes batch, int topic, bool by_other_rules);
 
     struct random random_;
     Trace *trace_;
@@ -163,6 +176,7 @@ class World {
     uint64_t troubles_ = 0;
     struct sim_node_settings settings_ = {};
     Model model_;
+    RetentionCheck retention_{&settings_, &model_, trace_};
     struct sim_node *node_ = nullptr;
     struct sim_network *network_ = nullptr;
     size_t node_endpoint_ = 0;
@@ -175,6 +189,10 @@ class World {
     bool impostor_is_fenced_ = false; // a newer process of the lane was accepted before it began
     uint64_t meddle_ns_ = UINT64_MAX;
     uint64_t lines_ns_ = UINT64_MAX;
+    struct random rules_random_; // a stream of its own: worlds without swaps live as they did
+    uint64_t rules_ns_ = UINT64_MAX;
+    uint64_t rules_epoch_; // of kRules
+    bool has_other_rules_ = false;
     uint64_t node_back_ns_ = 0;         // down until then
     uint64_t incarnation_ = 0;          // of what runs, or ran last
     bool incarnation_is_clear_ = false; // no run before had the same: a lost disk takes its along

@@ -356,9 +356,9 @@ TEST_F(Retention, KeepsRoomWithinTheBytesForWhatIsWrittenMeanwhile)
     Make(limit, 0);
     EXPECT_EQ(Run(), 0U);
     Pass(kSecond);
-    rig_.stats->counters[STATS_commits_durable_bytes] += 100 * 1024; /* a second's */
+    rig_.stats->counters[STATS_commits_durable_bytes] += 80 * 1024; /* a second's */
 
-    EXPECT_EQ(Run(), 1U) << "one segment, that holds two seconds";
+    EXPECT_EQ(Run(), 1U) << "one segment, that holds three seconds";
 
     EXPECT_EQ(slot_->first_segment_number, 2U);
 }
@@ -386,7 +386,7 @@ TEST_F(Retention, UsesTheBytesWholeOnceNothingIsWrittenAnyMore)
     Make((count + 1) * 256 * 1024, 0);
     EXPECT_EQ(Run(), 0U);
     Pass(kSecond);
-    rig_.stats->counters[STATS_commits_durable_bytes] += 100 * 1024;
+    rig_.stats->counters[STATS_commits_durable_bytes] += 80 * 1024;
     EXPECT_EQ(Run(), 0U) << "there is room for what comes";
     for (int i = 0; i < 2; i++) {
         Pass(kSecond);
@@ -452,7 +452,7 @@ TEST_F(Retention, ALimitThatIsReachedFirstKeepsThePathFromBeingFull)
     Run();
 
     EXPECT_EQ(node_->paths[0].full_seconds, NODE_SECONDS_NEVER);
-    EXPECT_EQ(node_->paths[0].trim_seconds, 3U) << "6 MiB less what comes in two seconds";
+    EXPECT_EQ(node_->paths[0].trim_seconds, 2U) << "6 MiB less what comes in three seconds";
 }
 
 TEST_F(Retention, KeepsTheSegmentsThatLanesAreRecoveredFrom)

@@ -93,6 +93,26 @@ TEST(Status, OfANodeThatLeftInOrderIsStopped)
     EXPECT_TRUE(Contains(run.out, "edge-17: stopped")) << run.out;
 }
 
+TEST(Status, SaysWhichRulesAreInForceAndWhetherTheyDecide)
+{
+    RuntimePages pages(2);
+    pages.Node().rule_count = 2;
+    pages.Node().rules_epoch = 0xfedcba9876543210;
+    pages.Node().rules_loaded_wall_ms = clock_now().wall_ms - int64_t{3} * 3600 * MS_PER_S;
+    const std::string before = Status(pages, "").out;
+    pages.Stats(0).counters[STATS_rules_storms] = 3;
+    pages.Stats(1).counters[STATS_rules_storms] = 4;
+
+    const std::string out = Status(pages, "").out;
+    const Json report(json_loads(Status(pages, "--json").out.c_str(), 0, nullptr), json_decref);
+
+    const std::string rules = "  2 rules, epoch fedcba9876543210, loaded 3h 00m ago; ";
+    EXPECT_TRUE(Contains(before, rules + "0 match storms\n")) << before;
+    EXPECT_TRUE(Contains(out, rules + "7 match storms: no rule decided on those records\n")) << out;
+    ASSERT_NE(report, nullptr);
+    EXPECT_EQ(json_integer_value(json_object_get(report.get(), "rules_storms")), 7);
+}
+
 TEST(Status, ShowsLanesOfARunningNodeOnly)
 {
     RuntimePages pages(1);

@@ -56,7 +56,7 @@ TEST_P(EveryCommand, HelpsAndRefusesUnknownOptions)
 }
 
 INSTANTIATE_TEST_SUITE_P(Names, EveryCommand,
-                         testing::Values("audit", "check", "ledger", "log", "send", "status",
-                                         "storage"));
+                         testing::Values("audit", "check", "ledger", "log", "rules", "send",
+                                         "status", "storage"));
 
 } // namespace

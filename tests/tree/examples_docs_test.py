@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Every whole example in the documentation is accepted by `penstock check`: examples_docs_test.py PENSTOCK.
 
-README.md and docs/configuration.md begin with a penstock.yaml, and have its rules.yaml behind it.
-Those of docs/rules.md stand beside configuration.md's penstock.yaml."""
+README.md and docs/configuration.md begin with a penstock.yaml, and have its rules.yaml behind it. Those of docs/rules.md are
+run by tests/rules/docs_test.py."""
 import pathlib
 import re
 import subprocess
@@ -34,10 +34,9 @@ readme = yaml_blocks("README.md")
 configuration = yaml_blocks("docs/configuration.md")
 examples = [("README.md", readme[0], rules) for rules in rules_of(readme)]
 examples += [("docs/configuration.md", configuration[0], rules) for rules in rules_of(configuration)]
-examples += [("docs/rules.md", configuration[0], rules) for rules in rules_of(yaml_blocks("docs/rules.md"))]
 
 complaints = [complaint for example in examples for complaint in complaints_about(*example)]
-lacking = {"README.md", "docs/configuration.md", "docs/rules.md"} - {name for name, _, _ in examples}
+lacking = {"README.md", "docs/configuration.md"} - {name for name, _, _ in examples}
 complaints += [f"{name} has no example of rules" for name in sorted(lacking)]
 print("\n".join(complaints) if complaints else f"{len(examples)} examples are accepted")
 sys.exit(1 if complaints else 0)

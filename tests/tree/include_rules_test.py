@@ -26,9 +26,9 @@ SERVE_STORAGE = {"storage/reader.h", "storage/scrub.h"}
 
 # Header prefix: where it may be included (files or folders).
 DOORS = [
-    ("rte_", ["nic/dpdk_", "pipeline/rule_meter.c", "tests/nic/", "bench/"]),
-    ("hs", ["pipeline/rule_databases.c", "pipeline/rule_flags.h", "pipeline/rule_redact.c", "pipeline/rule_set.c",
-            "pipeline/rules", "tests/pipeline/rule_redact_test.cc", "bench/"], r"^hs(/hs)?\.h$"),
+    ("rte_rcu_qsbr.h", ["dataplane/rules_rcu.c"]),
+    ("rte_", ["nic/dpdk_", "pipeline/rule_meter.c", "tests/nic/", "bench/"], r"^rte_(?!rcu_qsbr\.h)"),
+    ("hs", ["pipeline/rule_databases.c", "pipeline/rule_flags.h", "pipeline/rule_redact.c", "pipeline/rule_set.c", "pipeline/rules", "tests/pipeline/rule_redact_test.cc", "bench/"], r"^hs(/hs)?\.h$"),
     ("liburing.h", ["storage/uring_disk.c", "tests/storage/", "bench/"]),
     ("event2/", ["serve/"]),
     ("yaml.h", ["base/yaml.c"]),

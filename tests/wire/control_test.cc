@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -82,6 +84,100 @@ TEST(Control, AnUnknownStatusReadsAsAnError)
     ASSERT_EQ(control_answer_decode(bytes_of(answer.data(), answer.size()), &decoded), STATUS_OK);
 
     EXPECT_EQ(decoded.status, STATUS_IO);
+}
+
+std::vector<uint8_t> Report(const std::string &text)
+{
+    std::vector<uint8_t> out(CONTROL_REPORT_BYTES_MAX);
+    const struct control_report report = {0x0123456789abcdef, 7, 250, 2,
+                                          bytes_of(text.data(), text.size())};
+    out.resize(control_report_encode(&report, out.data()));
+    return out;
+}
+
+enum status DecodeReport(const std::vector<uint8_t> &packet, struct control_report *out)
+{
+    return control_report_decode(bytes_of(packet.data(), packet.size()), out);
+}
+
+TEST(ControlReport, HasTheDocumentedBytes)
+{
+    const std::vector<uint8_t> expected = {
+        'P', 'S', 'C', 'R', 1, 0, 0, 0, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 7,   0,
+        0,   0,   250, 0,   0, 0, 2, 0, 0,    0,    3,    0,    0,    0,    'n',  'o',  '\n'};
+
+    EXPECT_EQ(Report("no\n"), expected);
+}
+
+TEST(ControlReport, ComesBackAsItWent)
+{
+    struct control_report report;
+    const std::vector<uint8_t> packet = Report("a\nb\n");
+
+    ASSERT_EQ(DecodeReport(packet, &report), STATUS_OK);
+
+    EXPECT_EQ(report.epoch, 0x0123456789abcdefU);
+    EXPECT_EQ(report.rule_count, 7U);
+    EXPECT_EQ(report.took_ms, 250U);
+    EXPECT_EQ(report.worker_count, 2U);
+    EXPECT_TRUE(bytes_equal_text(report.text, "a\nb\n"));
+}
+
+TEST(ControlReport, IsCutBehindAWholeLine)
+{
+    const std::string line(999, 'x');
+    std::string text;
+    while (text.size() <= CONTROL_TEXT_BYTES_MAX) { text += line + "\n"; }
+    struct control_report report;
+
+    ASSERT_EQ(DecodeReport(Report(text), &report), STATUS_OK);
+
+    EXPECT_EQ(report.text.len_bytes, CONTROL_TEXT_BYTES_MAX / 1000 * 1000U);
+}
+
+TEST(ControlReport, ALineLongerThanAllRoomIsCutInIt)
+{
+    struct control_report report;
+
+    ASSERT_EQ(DecodeReport(Report(std::string(CONTROL_TEXT_BYTES_MAX + 1, 'x')), &report),
+              STATUS_OK);
+
+    EXPECT_EQ(report.text.len_bytes, size_t{CONTROL_TEXT_BYTES_MAX});
+}
+
+TEST(ControlReport, RefusesOneByteLessAndOneMore)
+{
+    struct control_report report;
+    std::vector<uint8_t> packet = Report("text\n");
+    packet.pop_back();
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_TRUNCATED);
+    packet.push_back('\n');
+    packet.push_back('\n');
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_CORRUPT);
+    packet.resize(CONTROL_REPORT_BYTES - 1);
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_TRUNCATED);
+}
+
+TEST(ControlReport, RefusesAnotherMagicVersionAndATextThatIsTooLong)
+{
+    struct control_report report;
+    std::vector<uint8_t> packet = Report("text\n");
+    packet[3] = 'T';
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_CORRUPT);
+    packet[3] = 'R';
+    packet[4] = 2;
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_UNSUPPORTED);
+    packet[4] = 1;
+    packet[30] = 2; // 128 KiB
+    EXPECT_EQ(DecodeReport(packet, &report), STATUS_CORRUPT);
+}
+
+TEST(Control, AnAddressIsRefusedThatNoSocketCanHave)
+{
+    struct sockaddr_un address;
+    EXPECT_TRUE(control_address("/dev/shm/penstock", &address));
+    EXPECT_STREQ(address.sun_path, "/dev/shm/penstock/control.sock");
+    EXPECT_FALSE(control_address(("/" + std::string(120, 'x')).c_str(), &address));
 }
 
 } // namespace
