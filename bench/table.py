@@ -145,6 +145,21 @@ def append_tables(results):
     return lines
 
 
+def rules_tables(results):
+    lines = head("rules", "lines that match", "judge ns/record", "hs_scan ns/record", "ratio [95 %]", "limit", "kept",
+                 "aim", "kept", "compiled in s", "database MiB", "rounds kept")
+    for result in results:
+        kept = [promised(result["scan_ratio"], result[name], False, result["rounds_kept"])
+                for name in ("scan_ratio_limit", "scan_ratio_aim")]
+        lines.append(row("%d literals, %d regular expressions" % (result["literals"], result["regexes"]),
+                         "%.1f %%" % (100 * result["matched_share"]), "%.0f" % result["judge_ns"][0],
+                         "%.0f" % result["scan_ns"][0], triple(result["scan_ratio"]),
+                         "at most %g" % result["scan_ratio_limit"], kept[0], "%g" % result["scan_ratio_aim"], kept[1],
+                         "%.1f" % result["compile_seconds"], "%.1f" % (result["database_bytes"] / 2**20),
+                         "%d of %d" % (result["rounds_kept"], result["rounds_run"])))
+    return lines
+
+
 def durable_tables(result):
     names = list(result["cells"][0]["methods"])
     lines = ["the writer spins on CPU %d; us are a write's time to durable: p99 as fast as they go / p99 on a schedule of "
@@ -188,7 +203,8 @@ def draw(document):
     contests = [result for result in document["results"] if "sides" in result]
     append = [result for result in document["results"] if result["workload"] == "append"]
     durable = [result for result in document["results"] if result["workload"] == "durable"]
-    others = delivery + contests + append + durable
+    rules = [result for result in document["results"] if "scan_ratio" in result]
+    others = delivery + contests + append + durable + rules
     ingest = [result for result in document["results"] if result not in others]
     if ingest:
         lines += ["", *ingest_tables(ingest)]
@@ -196,6 +212,8 @@ def draw(document):
         lines += ["", *contest_tables(result)]
     if append:
         lines += ["", *append_tables(append)]
+    if rules:
+        lines += ["", *rules_tables(rules)]
     for result in durable:
         lines += ["", *durable_tables(result)]
     if delivery:

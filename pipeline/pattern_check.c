@@ -93,8 +93,20 @@ static enum answer ask_for_condition(const char *pattern, size_t *probe_count,
     return answer;
 }
 
+/* Hyperscan refuses one that can match nothing in words that help nobody. */
 static enum answer ask_for_redaction(const char *pattern, char why[REFUSAL_BYTES])
 {
+    hs_expr_info_t *info = NULL;
+    hs_compile_error_t *refusal = NULL;
+    const bool finds_nothing =
+        hs_expression_info(pattern, RULE_PATTERN_FLAGS, &info, &refusal) == HS_SUCCESS &&
+        info->min_width == 0;
+    hs_free_compile_error(refusal);
+    free(info);
+    if (finds_nothing) {
+        snprintf(why, REFUSAL_BYTES, "it can match nothing at all; write x+ for x*");
+        return ANSWER_REFUSED;
+    }
     struct rule_redactor *redactor = NULL;
     const enum status status = rule_redactor_create(pattern, why, REFUSAL_BYTES, &redactor);
     rule_redactor_destroy(redactor);

@@ -15,7 +15,6 @@
 #include "pipeline/rule_jail.h"
 
 enum {
-    PROBE_SECONDS = 2,
     RANKING_SECONDS = 5, /* to find the dearest patterns */
     DEAREST = 3,
     REFUSAL_BYTES_MAX = 512,
@@ -33,7 +32,6 @@ enum message_kind {
     MESSAGE_TOO_LARGE,    /* subject: the look at which the sum of databases was too much */
     MESSAGE_BEGUN,        /* subject: the pattern that is compiled alone now */
     MESSAGE_COST,         /* subject: that pattern; the body is a struct cost_wire */
-    MESSAGE_MATCHED,
     MESSAGE_END,
 };
 

@@ -30,12 +30,22 @@ struct interval {
     double most;
 };
 
-/* Numbers next to a bound: no double lies between, and a field's number is the nearest one. */
+/* The next double above a finite one: no number of a field lies between. */
+static double next_above(double number)
+{
+    uint64_t bits;
+    if (number == 0) { number = 0; } /* not -0 */
+    memcpy(&bits, &number, sizeof bits);
+    bits += number >= 0 ? UINT64_C(1) : UINT64_MAX; /* as magnitude and sign */
+    memcpy(&number, &bits, sizeof bits);
+    return number;
+}
+
 static struct interval interval_of(const struct rule_condition *test)
 {
     const bool whole = test->test == RULE_TEST_SIZE;
-    const double below = whole ? test->number - 1 : nextafter(test->number, -INFINITY);
-    const double above = whole ? test->number + 1 : nextafter(test->number, INFINITY);
+    const double below = whole ? test->number - 1 : -next_above(-test->number);
+    const double above = whole ? test->number + 1 : next_above(test->number);
     const double least = whole ? 0 : -INFINITY;
     switch (test->comparison) {
     case RULE_BELOW: return (struct interval){least, below};

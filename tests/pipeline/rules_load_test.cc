@@ -457,7 +457,7 @@ TEST(RulesLoad, TakesAsManyRulesAsItPromises)
 TEST(RulesLoad, RefusesOneRuleTooMany)
 {
     EXPECT_THAT(Load(RulesText(RULES_MAX + 1)).errors,
-                ElementsAre("3:3: 10001 rules; at most 10000 are possible"));
+                ElementsAre("3:3: 16385 rules; at most 16384 are possible"));
 }
 
 } // namespace
