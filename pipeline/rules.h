@@ -53,8 +53,9 @@ struct rule_scratch_options {
     struct rule_meters *meters; /* NULL: memory of its own */
     uint32_t worker;            /* limits are split: this one of */
     uint32_t worker_count;      /* so many; at least 1 */
-    /* Sampled examples: called on the scratch's thread for records that a rule's condition held
-     * for, once in a while (rules_source.example_count > 0); NULL: never. Must not block. */
+    /* Sampled examples (rules_source.example_count > 0): called on the scratch's thread for a
+     * rule's first 16 matches and then one in 256, with the record as the actions left it, thus
+     * redacted; NULL: never. Must not block. */
     void (*on_example)(void *context, size_t rule, const struct record *record);
     void *context;
 };
@@ -76,7 +77,8 @@ void rule_meters_trim(struct rule_meters *meters, const struct rule_set *rules);
 void rule_meters_destroy(struct rule_meters *meters);
 
 /* Judges `count` records; verdicts[i] is for records[i]. Rules are asked in file order; conditions
- * see the record as it came, whatever actions did to it meanwhile. Without a decision: the topic
+ * see the record as it came, and so do sampling and limits, whatever actions do to it. Of a shadow
+ * rule matches, drops, sampling and limits are counted. Without a decision: the topic
  * that the record names, else its listener's, else the file's default. Actions change records[i]:
  * its key and headers are replaced (header arrays hold until the next call), and redaction writes
  * into the bytes that it points to, which must be writable and its own. `now_ns`: monotonic, for

@@ -44,7 +44,7 @@ struct rule_counts {
     uint64_t sampled_out;  /* by `keep` */
     uint64_t limited;      /* by `limit` */
     uint64_t redacted;     /* records in which it overwrote something */
-    uint64_t headers_full; /* records that had no room for its header */
+    uint64_t headers_full; /* records that had no room for its header, or its unescaped key */
     uint64_t reserved;
 };
 static_assert(sizeof(struct rule_counts) == 64, "a line");
