@@ -18,6 +18,22 @@ class RulesPageImage {
         bool is_shadow = false;
     };
 
+    // A key or value, or none.
+    class Part {
+      public:
+        Part(std::nullopt_t) : is_null_(true) {}
+        Part(std::string text) : text_(std::move(text)), is_null_(false) {}
+        Part(const char *text) : text_(text), is_null_(false) {}
+        struct bytes Bytes() const
+        {
+            return is_null_ ? bytes_null() : bytes_of(text_.data(), text_.size());
+        }
+
+      private:
+        std::string text_;
+        bool is_null_;
+    };
+
     explicit RulesPageImage(const std::vector<Rule> &rules, uint32_t worker_count = 1,
                             uint32_t example_count = 0, uint32_t example_bytes = 0)
     {
@@ -65,14 +81,13 @@ class RulesPageImage {
         return bytes_.data() + layout_.examples +
                (worker * facts_.rule_count + rule) * facts_.example_count * layout_.slot_stride;
     }
-    void Store(size_t worker, size_t rule, int64_t wall_ms, const std::optional<std::string> &key,
-               const std::optional<std::string> &value)
+    void Store(size_t worker, size_t rule, int64_t wall_ms, const Part &key, const Part &value)
     {
         struct rules_page_sighting sighting = {};
         sighting.rule = static_cast<uint32_t>(rule);
         sighting.wall_ms = wall_ms;
-        if (key) { sighting.key = bytes_of(key->data(), key->size()); }
-        if (value) { sighting.value = bytes_of(value->data(), value->size()); }
+        sighting.key = key.Bytes();
+        sighting.value = value.Bytes();
         rules_page_store_example(Slots(worker, rule), facts_.example_count, facts_.example_bytes,
                                  &sighting);
     }
