@@ -3,8 +3,12 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "pipeline/rules_bare.h"
+#include "pipeline/rules_cost.h"
 #include "pipeline/rules_lint.h"
 #include "tools/candidate.h"
 #include "tools/human.h"
@@ -20,6 +24,29 @@ struct check_options {
     bool as_json;
     bool strict;
 };
+
+enum {
+    DEAR_MAX = 5, /* patterns that are shown */
+    COST_SECONDS_MAX = 10,
+};
+
+/* The dearest patterns of a file that compiles: those worth a look, of the first DEAR_MAX. */
+struct dear_patterns {
+    struct rule_cost *costs; /* to be freed */
+    size_t count;
+};
+
+static struct dear_patterns dear_patterns_of(const struct candidate *candidate)
+{
+    struct dear_patterns out = {NULL, 0};
+    const uint64_t deadline_ns = clock_mono_ns() + (uint64_t)COST_SECONDS_MAX * NS_PER_S;
+    const size_t count = rules_cost(candidate->source, deadline_ns, &out.costs);
+    while (out.count < count && out.count < DEAR_MAX && out.costs[out.count].is_measured &&
+           out.costs[out.count].database_bytes >= RULE_COST_DEAR_BYTES) {
+        out.count++;
+    }
+    return out;
+}
 
 static size_t warning_count(const struct diagnostics *diagnostics)
 {
@@ -42,7 +69,23 @@ static json_t *diagnostics_json(const struct diagnostics *diagnostics)
     return out;
 }
 
-static void dump(const struct candidate *candidate, const struct diagnostics *diagnostics)
+static json_t *dear_json(const struct candidate *candidate, const struct dear_patterns *dear)
+{
+    json_t *const out = json_array();
+    for (size_t i = 0; i < dear->count; i++) {
+        const struct rule_cost *const cost = &dear->costs[i];
+        json_array_append_new(out, json_pack("{s:o, s:o, s:i, s:I, s:I}", "rule",
+                                             text_json(candidate->source->rules[cost->rule].name),
+                                             "pattern", text_json(cost->pattern), "line",
+                                             (int)cost->place.line, "database_bytes",
+                                             (json_int_t)cost->database_bytes, "compile_us",
+                                             (json_int_t)cost->compile_us));
+    }
+    return out;
+}
+
+static void dump(const struct candidate *candidate, const struct dear_patterns *dear,
+                 const struct diagnostics *diagnostics)
 {
     json_t *const out = json_pack("{s:b, s:o}", "ok", diagnostics_error_count(diagnostics) == 0,
                                   "diagnostics", diagnostics_json(diagnostics));
@@ -53,19 +96,31 @@ static void dump(const struct candidate *candidate, const struct diagnostics *di
                             json_string(rules_epoch_text(candidate->source->epoch, epoch)));
         json_object_set_new(out, "rules", json_integer((json_int_t)candidate->source->rule_count));
         json_object_set_new(out, "compile_ns", json_integer((json_int_t)candidate->compile_ns));
+        json_object_set_new(out, "database_bytes",
+                            json_integer((json_int_t)rules_bare_database_bytes(candidate->rules)));
+        json_object_set_new(out, "dear", dear_json(candidate, dear));
     }
     json_dumpf(out, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(out);
 }
 
-static void print_ok(const struct candidate *candidate)
+static void print_ok(const struct candidate *candidate, const struct dear_patterns *dear)
 {
     char epoch[RULES_EPOCH_TEXT_BYTES];
     char time[HUMAN_TEXT_BYTES];
-    printf("%s: ok: %zu rules, epoch %s, compiled in %s\n", candidate->path,
+    char bytes[HUMAN_TEXT_BYTES];
+    printf("%s: ok: %zu rules, epoch %s, databases of %s, compiled in %s\n", candidate->path,
            candidate->source->rule_count, rules_epoch_text(candidate->source->epoch, epoch),
+           human_bytes(rules_bare_database_bytes(candidate->rules), bytes),
            human_duration(candidate->compile_ns, time));
+    for (size_t i = 0; i < dear->count; i++) {
+        const struct rule_cost *const cost = &dear->costs[i];
+        printf("  dear: line %" PRIu32 ", rule %s: %s alone, compiled in %s: %s\n",
+               cost->place.line, candidate->source->rules[cost->rule].name,
+               human_bytes(cost->database_bytes, bytes),
+               human_duration((uint64_t)cost->compile_us * NS_PER_US, time), cost->pattern);
+    }
 }
 
 static int check(const struct check_options *options)
@@ -73,25 +128,28 @@ static int check(const struct check_options *options)
     struct candidate_world world;
     struct candidate candidate;
     struct diagnostics *const diagnostics = diagnostics_create();
+    struct dear_patterns dear = {NULL, 0};
     int code = RULES_CLEAN;
     const bool loaded = candidate_open(&options->candidate, diagnostics, &world, &candidate, &code);
     if (loaded) {
         rules_lint(candidate.source, diagnostics);
+        dear = dear_patterns_of(&candidate);
         code = diagnostics_error_count(diagnostics) > 0 ? RULES_ERRORS : RULES_CLEAN;
         if (code == RULES_CLEAN && options->strict && warning_count(diagnostics) > 0) {
             code = RULES_WARNINGS;
         }
     }
     if (options->as_json) {
-        dump(&candidate, diagnostics);
+        dump(&candidate, &dear, diagnostics);
     } else {
         diagnostics_print(diagnostics, stderr);
-        if (loaded && code != RULES_ERRORS) { print_ok(&candidate); }
+        if (loaded && code != RULES_ERRORS) { print_ok(&candidate, &dear); }
     }
     if (loaded) {
         candidate_deinit(&candidate);
         candidate_world_deinit(&world);
     }
+    free(dear.costs);
     diagnostics_destroy(diagnostics);
     return code;
 }
@@ -131,7 +189,8 @@ const struct command command_rules_check = {
     .help = "  FILE           a rules file, or a penstock.yaml that names one; default: the\n"
             "                 configuration's\n" RULES_CANDIDATE_HELP
             "  --strict       warnings count: exit 2\n"
-            "  --json         one object: ok, diagnostics, rules, epoch, compile_ns\n\n"
+            "  --json         one object: ok, diagnostics, rules, epoch, compile_ns,\n"
+            "                 database_bytes, dear\n\n"
             "Errors and warnings go to stderr as FILE:LINE:COLUMN: error: TEXT.\n\n"
             "Exit: 0 no errors, 1 errors, 2 warnings (with --strict), 64 usage, 66 a file cannot\n"
             "      be read.\n",

@@ -65,7 +65,7 @@ class OnAFile(unittest.TestCase):
         for flags in ([], ["-E"], ["-F"], ["-i"]):
             pieces = ["a", "b", "c", ".", "*", "\\(", "\\)", "(", ")", "\\|", "|", "+", "?", "\\+", "\\?", "^", "$", "[ab]",
                       "[^a]", "[]c]", "[\\.]", "{2}", "\\{2\\}", "{1,2}", "\\.", "\\*", "\\\\", "[[:punct:]]", "C"]
-            for _ in range(60):
+            for _ in range(20):
                 pattern = "".join(choose.choice(pieces) for _ in range(choose.randrange(1, 6)))
                 source = self.file("pattern", pattern + "\n")
                 wanted = subprocess.run(["grep", "-n", *flags, "-f", source], input=records, capture_output=True, check=False,
@@ -79,7 +79,7 @@ class OnAFile(unittest.TestCase):
                 expected = [int(line.split(b":")[0]) for line in wanted.stdout.splitlines()]
                 self.assertEqual(found, expected, "pattern %r, flags %s, seed %d" % (pattern, flags, seed))
                 compared += 1
-        self.assertGreater(compared, 80)
+        self.assertGreater(compared, 25)
 
     def test_expectations_are_a_regression_test(self):
         rules = self.file("rules.yaml", json.dumps(RULES))
