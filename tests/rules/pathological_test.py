@@ -146,6 +146,11 @@ class Redactions(Files):
     def test_a_redaction_whose_beginnings_are_not_known(self):
         self.assert_refused(self.redaction('(foo|bar).{1000,30000}x|y.*z{3000}'), 'redact')
 
+    def test_a_redaction_of_what_the_decoder_wrote(self):
+        for field in ('syslog.severity', 'header:syslog.facility', 'syslog.version', 'listener', 'source', 'json:.a'):
+            with self.subTest(field):
+                self.assert_refused(one_rule("'a'", do=f"{{ redact: {{ field: '{field}', match: a }} }}"), 'redact')
+
     def test_a_mask_of_two_bytes(self):
         self.assert_refused(one_rule("'a'", do="{ redact: { match: a, with: 'ä' } }"), 'with', 'one')
 
