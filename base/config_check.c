@@ -290,15 +290,24 @@ static void check_commit_holds_record(const struct checking *checking)
 {
     const uint64_t commit_bytes = checking->config->storage.commit_bytes;
     const uint64_t most_bytes = config_record_room(commit_bytes);
+    const uint64_t wanted_bytes = checking->config->lanes.max_record_bytes;
     const struct yaml_node *const lanes = yaml_map_get(checking->root, "lanes");
     char most[UNITS_TEXT_BYTES];
-    if (commit_bytes == 0 || lanes == NULL) { return; }
-    if (lanes->kind != YAML_MAP || yaml_map_get(lanes, "max_record") == NULL) { return; }
-    if (checking->config->lanes.max_record_bytes <= most_bytes) { return; }
-    diagnostics_error(checking->diagnostics, place_of(checking, "lanes", "max_record"),
-                      "a commit holds its largest record and 64 KiB: at most %s with this "
-                      "'storage.commit.bytes'",
-                      units_format_size(most_bytes, most, sizeof most));
+    char wanted[UNITS_TEXT_BYTES];
+    if (commit_bytes == 0 || wanted_bytes <= most_bytes) { return; }
+    if (lanes != NULL && lanes->kind != YAML_MAP) { return; }
+    units_format_size(most_bytes, most, sizeof most);
+    if (lanes != NULL && yaml_map_get(lanes, "max_record") != NULL) {
+        diagnostics_error(checking->diagnostics, place_of(checking, "lanes", "max_record"),
+                          "a commit holds its largest record and 64 KiB: at most %s with this "
+                          "'storage.commit.bytes'",
+                          most);
+    } else if (config_has_protocol(checking->config, CONFIG_PROTOCOL_NATIVE)) {
+        diagnostics_warning(checking->diagnostics, place_of(checking, "storage", "commit", "bytes"),
+                            "native records are at most %s in such commits, not the %s that "
+                            "'lanes.max_record' is by default",
+                            most, units_format_size(wanted_bytes, wanted, sizeof wanted));
+    }
 }
 
 static void check_ring_holds_commits(const struct checking *checking)

@@ -271,7 +271,8 @@ static const struct config_key keys[] = {
      IN_CONFIG(lanes.session_timeout_ns),
      config_read_duration},
     {{"lanes.max_record", "size", "1KiB", "4032KiB", "900KiB",
-      "Largest record. A commit holds it and 64 KiB; without it, smaller commits make it smaller."},
+      "Largest record. A commit holds it and 64 KiB; without it, smaller commits make it smaller, "
+      "with a warning."},
      IN_CONFIG(lanes.max_record_bytes),
      config_read_size},
 

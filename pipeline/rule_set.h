@@ -155,6 +155,7 @@ struct rule_set {
     size_t listener_count;
     uint32_t matches_max; /* 0: any number */
     uint32_t example_count;
+    uint32_t example_bytes;
     uint64_t epoch;
 };
 

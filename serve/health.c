@@ -58,6 +58,16 @@ static void judge_ports(const struct runtime_pages *pages, struct health *out)
     }
 }
 
+/* A worker's log tells its topics with its first commit, at once; until that can be read (a path
+ * that appears late) consumers would be told that there is no such topic. */
+static void judge_topics(const struct reader *reader, uint32_t workers, struct health *out)
+{
+    for (uint32_t i = reader_partition_count(reader); i < workers; i++) {
+        add_reason(out, "log %u cannot be seen yet", i);
+    }
+    if (reader_topic_count(reader) == 0) { add_reason(out, "no topics are known yet"); }
+}
+
 /* It did not get round to saying so. */
 static void state_not_running(const struct root_page *root, uint64_t now_ns, struct health *out)
 {
@@ -89,6 +99,7 @@ static void judge_ingest(const struct health_sources *sources, const struct root
     for (uint32_t i = 0; i < partitions; i++) { judge_log(root, i, out); }
     for (uint32_t i = 0; i < workers; i++) { judge_worker(sources->pages, i, now_ns, out); }
     judge_ports(sources->pages, out);
+    judge_topics(sources->reader, workers, out);
 }
 
 void health_judge(const struct health_sources *sources, uint64_t now_ns, struct health *out)

@@ -90,6 +90,7 @@ static bool commit_load(struct lane_walk *walk, uint64_t position)
     if (header.number < walk->next_number) { return false; }
 
     walk->commit = header;
+    walk->directory = bytes;
     walk->lanes = (struct entry){0};
     for (uint32_t i = 0; i < header.entry_count; i++) {
         const struct entry entry = entry_decode(bytes, i);
@@ -126,17 +127,23 @@ bool lane_walk_resync(struct lane_walk *walk)
     return false;
 }
 
-enum status lane_walk_entry(struct lane_walk *walk, struct bytes *out)
+enum status lane_walk_read(struct lane_walk *walk, const struct entry *entry, struct bytes *out)
 {
-    if (walk->lanes.length_bytes == 0) { return STATUS_NOT_FOUND; }
-    const uint64_t begin = walk->commit.position + walk->lanes.position;
+    const uint64_t begin = walk->commit.position + entry->position;
     const uint64_t block = begin / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
     struct bytes bytes;
-    if (!window_want(walk, block, (size_t)(begin - block) + walk->lanes.length_bytes, &bytes)) {
+    walk->directory = bytes_null();
+    if (!window_want(walk, block, (size_t)(begin - block) + entry->length_bytes, &bytes)) {
         return walk->no_memory ? STATUS_NO_MEMORY : STATUS_IO;
     }
     *out = bytes_slice(bytes, (size_t)(begin - block), bytes.len_bytes);
-    return crc32c(*out) == walk->lanes.crc32c ? STATUS_OK : STATUS_CORRUPT;
+    return crc32c(*out) == entry->crc32c ? STATUS_OK : STATUS_CORRUPT;
+}
+
+enum status lane_walk_entry(struct lane_walk *walk, struct bytes *out)
+{
+    if (walk->lanes.length_bytes == 0) { return STATUS_NOT_FOUND; }
+    return lane_walk_read(walk, &walk->lanes, out);
 }
 
 void lane_walk_init(struct lane_walk *walk, struct files files, int file,

@@ -32,6 +32,7 @@ struct lane_walk {
     bool no_memory;
 
     struct commit_header commit; /* the current one */
+    struct bytes directory;      /* with its header in front; until something else is read */
     struct entry lanes;          /* its ENTRY_LANES; length 0: it has none */
 
     uint8_t *window;
@@ -49,6 +50,10 @@ void lane_walk_deinit(struct lane_walk *walk);
 bool lane_walk_next(struct lane_walk *walk);
 /* Block by block, to a commit whose number is not below the one expected. */
 bool lane_walk_resync(struct lane_walk *walk);
+
+/* Any entry of the current commit's directory, checked; as lane_walk_entry. */
+MUST_CHECK enum status lane_walk_read(struct lane_walk *walk, const struct entry *entry,
+                                      struct bytes *out);
 
 /* The current commit's ENTRY_LANES, checked; valid until the walk goes on. STATUS_NOT_FOUND,
  * STATUS_CORRUPT, STATUS_IO, STATUS_NO_MEMORY. */

@@ -30,7 +30,8 @@ struct walk {
     bool beginning_is_gone;
     uint32_t partition;
     uint64_t segment;
-    uint64_t last_number; /* commits behind it were abandoned */
+    uint64_t last_number;    /* commits behind it were abandoned */
+    uint64_t durable_number; /* what does not hold behind it is being written, or a torn tail */
     uint32_t order;
     /* of the commit at hand */
     const struct scanned_commit *commit;
@@ -287,20 +288,22 @@ static void tell_unreadable(struct walk *walk, uint64_t position)
     audit_tell(walk->audit, &finding);
 }
 
-/* What does not hold is a finding if something good follows it: else it is a tail, which was never
- * acknowledged. */
+/* What does not hold is a finding if it was durable and something good follows it: else it is being
+ * written, in any order with what follows, or a tail, and was never acknowledged. */
 static void walk_segment(struct walk *walk, struct segment_scan *scan)
 {
     struct scanned_commit commit;
+    uint64_t number = segment_scan_header(scan)->first_commit_number;
     enum scan_result result = segment_scan_next(scan, &commit);
     while (result != SCAN_END) {
         const bool known = result == SCAN_COMMIT || commit.directory_holds;
-        if (known && commit.header.number > walk->last_number) { return; }
-        if (result != SCAN_COMMIT && commit.directory_holds) {
-            tell_unreadable(walk, commit.position);
-        }
+        if (known) { number = commit.header.number; }
+        if (number > walk->last_number) { return; }
+        if (result != SCAN_COMMIT && number > walk->durable_number) { return; }
+        if (result != SCAN_COMMIT && known) { tell_unreadable(walk, commit.position); }
         if (known) {
             take_commit(walk, &commit);
+            number++;
             result = segment_scan_next(scan, &commit);
             continue;
         }
@@ -308,6 +311,40 @@ static void walk_segment(struct walk *walk, struct segment_scan *scan)
         result = segment_scan_resync(scan, &commit);
         if (result == SCAN_COMMIT) { tell_unreadable(walk, position); }
     }
+}
+
+/* The highest commit that one of an open segment calls durable. */
+static uint64_t durable_in(struct segment_scan *scan)
+{
+    uint64_t durable_number = 0;
+    struct scanned_commit commit;
+    enum scan_result result;
+    while ((result = segment_scan_next(scan, &commit)) != SCAN_END) {
+        const bool known = result == SCAN_COMMIT || commit.directory_holds;
+        if (!known && segment_scan_resync(scan, &commit) != SCAN_COMMIT) { break; }
+        if (commit.header.durable_number > durable_number) {
+            durable_number = commit.header.durable_number;
+        }
+    }
+    return durable_number;
+}
+
+/* A seal and the next segment speak for all commits up to theirs. An open segment is read for this
+ * before it is walked: what was durable then is there by now. */
+static enum status learn_durable(struct walk *walk, struct files files, int file,
+                                 uint64_t size_bytes)
+{
+    struct segment_scan *scan = NULL;
+    struct segment_trailer trailer;
+    walk->durable_number = walk->last_number;
+    if (walk->last_number != UINT64_MAX) { return STATUS_OK; }
+    const enum status status = segment_scan_create(files, file, size_bytes, &scan);
+    if (status != STATUS_OK) { return status; }
+    if (segment_scan_trailer(scan, &trailer) != STATUS_OK) {
+        walk->durable_number = durable_in(scan);
+    }
+    segment_scan_destroy(scan);
+    return STATUS_OK;
 }
 
 static enum status read_segment(struct walk *walk, bool first_of_log)
@@ -319,7 +356,8 @@ static enum status read_segment(struct walk *walk, bool first_of_log)
     enum status status = files_open(files, walk->path, FILES_READ, &file, &size_bytes);
     if (status != STATUS_OK) { return status; }
     struct segment_scan *scan = NULL;
-    status = segment_scan_create(files, file, size_bytes, &scan);
+    status = learn_durable(walk, files, file, size_bytes);
+    if (status == STATUS_OK) { status = segment_scan_create(files, file, size_bytes, &scan); }
     if (status == STATUS_OK) {
         const struct segment_header *const header = segment_scan_header(scan);
         walk->partition = header->partition;

@@ -5,8 +5,11 @@
 #include "tools/cmd_rules_list.h"
 #include "tools/rules_command.h"
 
-static const struct command *const verbs[] = {&command_rules_list, &command_rules_top,
-                                              &command_rules_examples, &command_rules_reload};
+static const struct command *const verbs[] = {
+    &command_rules_check, &command_rules_test,     &command_rules_explain, &command_rules_replay,
+    &command_rules_bench, &command_rules_history,  &command_rules_import,  &command_rules_list,
+    &command_rules_top,   &command_rules_examples, &command_rules_reload,
+};
 
 static const char *verb_word(const struct command *verb) { return strchr(verb->name, ' ') + 1; }
 
@@ -52,7 +55,7 @@ static int run(const struct command *command, int argc, char **argv)
 const struct command command_rules = {
     .name = "rules",
     .arguments = "VERB [OPTION...] [FILE]",
-    .summary = "Show what the rules of a node do, and put others in force",
+    .summary = "Check, try and explain rules, show what they did, put others in force",
     .help = "'penstock rules VERB --help' tells more.\n\n"
             "Exit: 0 as it should be, 1 errors or differences, 64 usage, 66 something cannot be\n"
             "      read; more by verb.\n",

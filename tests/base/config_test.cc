@@ -260,6 +260,25 @@ TEST(Config, ACoreThatThisMachineLacksIsAWarningOnly)
                                 "machine; fine if the file is for another one\n");
 }
 
+// Without the native protocol nobody asks for such a record, and one that was asked for is refused
+// (bad/lanes.yaml).
+TEST(Config, CommitsTooSmallForTheDefaultRecordAreAWarningWithNativeListenersOnly)
+{
+    std::string text = Smallest();
+    text.replace(text.find("[/data]"), 7, "[/data], commit: { bytes: 256KiB }");
+    const Loaded lines(text);
+    text.replace(text.find("lines"), 5, "native");
+    const Loaded native(text);
+
+    EXPECT_EQ(lines.Printed(), "");
+    EXPECT_FALSE(native.Refused());
+    EXPECT_NE(native.Printed().find(
+                  "warning: native records are at most 192KiB in such commits, not the 900KiB that "
+                  "'lanes.max_record' is by default"),
+              std::string::npos)
+        << native.Printed();
+}
+
 TEST(Config, RetentionLeavesRoomForTheSegmentsOfEveryWorker)
 {
     std::string text = Smallest();

@@ -38,12 +38,12 @@ def wait_until(what, claim, seconds=20, pause=0.05, alive=None):
 
 def interrupt(process, program):
     """SIGINT, once `program` takes it: started by rack.command, the process is a shell first, which may not
-    pass it on, and a program that has not set itself up would just die."""
+    pass it on, and a program that has not set itself up would just die. One that waits for signals blocks them."""
     def takes_it():
         with open("/proc/%d/status" % process.pid) as file:
             status = dict(line.split(":\t", 1) for line in file.read().splitlines())
-        caught = int(status.get("SigCgt", "0"), 16) >> (signal.SIGINT - 1) & 1
-        return process.poll() is not None or (status["Name"] == program and caught)
+        taken = int(status.get("SigCgt", "0"), 16) | int(status.get("SigBlk", "0"), 16)
+        return process.poll() is not None or (status["Name"] == program and taken >> (signal.SIGINT - 1) & 1)
 
     wait_until(program + " to take signals", takes_it, seconds=120)
     process.send_signal(signal.SIGINT)

@@ -287,6 +287,18 @@ TEST_F(AdminTest, EachThingThatIsWrongIsAReason)
     EXPECT_NE(Reasons().find("has not started yet"), std::string::npos);
 }
 
+// Of a storage path that appears late serve sees nothing yet, while ingest runs.
+TEST_F(AdminTest, IsNotReadyBeforeTopicsAreKnown)
+{
+    Node nothing_yet;
+    fake_reader_set_root(nothing_yet.reader, runtime.root.get(), true);
+    sources.reader = nothing_yet.reader;
+    EXPECT_EQ(Reasons(), "no topics are known yet\n");
+
+    fake_reader_set_partitions(nothing_yet.reader, 0);
+    EXPECT_EQ(Reasons(), "log 0 cannot be seen yet\nno topics are known yet\n");
+}
+
 TEST_F(AdminTest, AKilledIngestIsNotCalledRunning)
 {
     const uint64_t now_ns = uint64_t{100} * NS_PER_S;
@@ -360,6 +372,7 @@ struct ServerTest : testing::Test {
         options.admin_host = "127.0.0.1";
         options.connections_max = 4;
         EXPECT_EQ(server_create(&options, &server), STATUS_OK);
+        fake_reader_add_topic(fake_reader_latest(), "events", Id(1));
         fake_reader_set_root(fake_reader_latest(), runtime.root.get(), true);
         runtime.Stats()->heartbeat_ns = clock_mono_ns() + uint64_t{60} * NS_PER_S;
         loop = std::thread([this] { server_run(server); });

@@ -14,8 +14,7 @@ struct log_visit {
     struct reader *reader;
     sim_log_on_record *visit;
     void *context;
-    uint32_t partition;
-    const char *topic;
+    struct sim_log_place place;
     uint64_t *unreadable; /* NULL: the first one ends the visit */
 };
 
@@ -32,7 +31,7 @@ static enum status visit_batch(const struct log_visit *log, struct bytes batch)
     status = record_codec_walk_begin(&walk, batch, &header, &unpacked);
     if (status != STATUS_OK) { return status; }
     while ((status = record_batch_next(&walk, &record)) == STATUS_OK) {
-        log->visit(log->context, log->partition, log->topic, &record);
+        log->visit(log->context, &log->place, &record);
     }
     free(unpacked);
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
@@ -51,17 +50,18 @@ static enum status read_batch(const struct log_visit *log, const struct batch_lo
     return status;
 }
 
-static enum status read_partition(const struct log_visit *log, size_t topic)
+static enum status read_partition(struct log_visit *log, size_t topic)
 {
     struct reader_watermarks marks;
-    reader_watermarks(log->reader, topic, log->partition, &marks);
+    reader_watermarks(log->reader, topic, log->place.partition, &marks);
     for (uint64_t offset = marks.log_start; offset < marks.high_watermark;) {
         struct batch_location location;
         enum status status =
-            reader_find_offset(log->reader, topic, log->partition, offset, &location);
+            reader_find_offset(log->reader, topic, log->place.partition, offset, &location);
         /* The newest offsets can be skipped ones, which nobody wrote. */
         if (status == STATUS_NOT_FOUND) { return STATUS_OK; }
         if (status == STATUS_OK) {
+            log->place.segment_number = location.segment_number;
             status = read_batch(log, &location);
             if (status == STATUS_CORRUPT && log->unreadable != NULL) {
                 (*log->unreadable)++;
@@ -82,10 +82,10 @@ static enum status read_log(struct files files, struct log_visit log)
     (void)reader_refresh(log.reader, NS_PER_S);
 
     for (size_t topic = 0; status == STATUS_OK && topic < reader_topic_count(log.reader); topic++) {
-        log.topic = reader_topic_name(log.reader, topic);
-        log.partition = 0;
-        for (; status == STATUS_OK && log.partition < reader_partition_count(log.reader);
-             log.partition++) {
+        log.place.topic = reader_topic_name(log.reader, topic);
+        log.place.partition = 0;
+        for (; status == STATUS_OK && log.place.partition < reader_partition_count(log.reader);
+             log.place.partition++) {
             status = read_partition(&log, topic);
         }
     }

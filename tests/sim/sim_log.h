@@ -14,8 +14,15 @@
 
 BEGIN_C_DECLS
 
-/* In order of offsets within a partition and topic. The record lives until the call returns. */
-typedef void sim_log_on_record(void *context, uint32_t partition, const char *topic,
+struct sim_log_place {
+    uint32_t partition;
+    const char *topic;
+    uint64_t segment_number;
+};
+
+/* In order of offsets within a partition and topic. Place and record live until the call returns.
+ */
+typedef void sim_log_on_record(void *context, const struct sim_log_place *place,
                                const struct record_batch_record *record);
 
 /* STATUS_CORRUPT, STATUS_IO, STATUS_NOT_FOUND: what the high watermark promises cannot be read. */

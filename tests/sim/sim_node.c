@@ -22,7 +22,6 @@
 enum {
     RING_COMMITS = 16,                 /* of the largest size, that a commit ring holds */
     SUPPLY_PERIOD_NS = 10 * NS_PER_MS, /* as the steward's, at most */
-    RETENTION_PERIOD_NS = 1 * NS_PER_S,
     DRAIN_TURNS_MAX = 100000,
 };
 
@@ -55,6 +54,7 @@ struct sim_node {
     struct root_page *root;
     struct node_page page;
     struct stats_page *stats[ROOT_PARTITIONS_MAX];
+    struct topic_starts *starts[ROOT_PARTITIONS_MAX];
     bool pages_survive;
 
     struct sim_disk *disk;
@@ -117,6 +117,7 @@ struct sim_node_settings sim_node_defaults(uint64_t seed)
         .receive_max = 256,
         .turn_ns = 10 * NS_PER_US,
         .idle_ns = 500 * NS_PER_US,
+        .retention_period_ns = 1 * NS_PER_S,
         .lanes_max = 64,
         .lane_pool_runs = 4096,
         .lanes_remember_ns = UINT64_C(7) * 86400 * NS_PER_S,
@@ -162,6 +163,7 @@ static void fill_config(struct sim_node *node)
     for (size_t i = 0; i < settings->topic_count; i++) {
         node->topics_of_config[i].name = strdup(settings->topics[i]);
         assert(node->topics_of_config[i].name != NULL);
+        node->topics_of_config[i].retain_age_ns = settings->topic_retain_age_ns[i];
     }
 
     struct config *const config = &node->config;
@@ -178,6 +180,7 @@ static void fill_config(struct sim_node *node)
     config->storage.commits_in_flight = settings->commits_in_flight;
     config->storage.ring_bytes =
         RING_COMMITS * (settings->commit_bytes + config_lanes_bytes(config));
+    config->storage.segment_age_ns = settings->segment_age_ns;
     config->storage.retain_bytes = settings->retain_bytes;
     config->storage.retain_age_ns = settings->retain_age_ns;
     if (!config_has_protocol(config, CONFIG_PROTOCOL_NATIVE)) { return; }
@@ -206,7 +209,9 @@ static void lose_pages(struct sim_node *node)
 {
     for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
         free(node->stats[i]);
+        free(node->starts[i]);
         node->stats[i] = NULL;
+        node->starts[i] = NULL;
     }
     make_root(node);
 }
@@ -223,6 +228,22 @@ static enum status open_stats_page(void *context, uint32_t partition, struct sta
         node->stats[partition] = page;
     }
     *out = node->stats[partition];
+    return STATUS_OK;
+}
+
+static enum status open_starts_page(void *context, uint32_t partition, struct log_id log_id,
+                                    struct topic_starts **out)
+{
+    struct sim_node *const node = context;
+    if (node->starts[partition] == NULL) {
+        node->starts[partition] = aligned_alloc(CACHE_PAIR_BYTES, sizeof *node->starts[partition]);
+        assert(node->starts[partition] != NULL);
+        memset(node->starts[partition], 0, sizeof *node->starts[partition]);
+    }
+    if (!log_id_equal(node->starts[partition]->log_id, log_id)) {
+        topic_starts_init(node->starts[partition], partition, log_id);
+    }
+    *out = node->starts[partition];
     return STATUS_OK;
 }
 
@@ -272,6 +293,7 @@ static enum status recover(struct sim_node *node, struct instant now)
         .wall_ms = now.wall_ms,
         .remember_ns = node->config.lanes.remember_ns,
         .stats_page = open_stats_page,
+        .starts_page = open_starts_page,
         .fresh_id = fresh_id,
         .context = node,
     };
@@ -541,7 +563,7 @@ static bool turn_seat(struct sim_node *node, struct worker *worker, struct insta
 static void help(struct sim_node *node, struct instant now)
 {
     if (now.mono_ns >= node->retention_ns) {
-        node->retention_ns = now.mono_ns + RETENTION_PERIOD_NS;
+        node->retention_ns = now.mono_ns + node->settings.retention_period_ns;
         (void)retention_run(node->retention, now);
     }
     if (now.mono_ns >= node->supply_ns) {
@@ -586,6 +608,7 @@ static void digest_partition(struct sim_node *node, const struct root_partition 
     digest_bytes(node, bytes_of(slot->nonce.bytes, sizeof slot->nonce.bytes));
     digest_add(node, slot->durable_number);
     digest_add(node, slot->open_segment_number);
+    digest_add(node, slot->first_segment_number);
     digest_add(node, slot->state);
 }
 
@@ -730,7 +753,10 @@ void sim_node_destroy(struct sim_node *node)
         take_down(node);
     }
     sim_disk_destroy(node->disk);
-    for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) { free(node->stats[i]); }
+    for (size_t i = 0; i < ROOT_PARTITIONS_MAX; i++) {
+        free(node->stats[i]);
+        free(node->starts[i]);
+    }
     for (size_t i = node->sent.head; i < node->sent.count; i++) {
         free((uint8_t *)(uintptr_t)node->sent.items[i].payload.at);
     }
@@ -753,6 +779,11 @@ size_t sim_node_partition_count(const struct sim_node *node) { return node->part
 const struct stats_page *sim_node_stats(const struct sim_node *node, size_t partition)
 {
     return partition < node->partitions.count ? node->stats[partition] : NULL;
+}
+
+const struct topic_starts *sim_node_starts(const struct sim_node *node, size_t partition)
+{
+    return partition < node->partitions.count ? node->starts[partition] : NULL;
 }
 
 uint64_t sim_node_found(const struct sim_node *node, enum recovery_finding finding)

@@ -25,6 +25,7 @@
 #include "tests/sim/sim_network.h"
 #include "wire/root_page.h"
 #include "wire/stats_page.h"
+#include "wire/topic_starts.h"
 
 BEGIN_C_DECLS
 
@@ -57,10 +58,13 @@ struct sim_node_settings {
     uint64_t commit_linger_unacked_ns;
     uint32_t commits_in_flight;
     size_t commit_records_max;
-    size_t buffer_count;    /* frames that a worker's pool holds */
-    size_t receive_max;     /* frames that a queue holds: what comes then is missed */
-    uint64_t retain_bytes;  /* 0: no limit */
-    uint64_t retain_age_ns; /* 0: no limit */
+    size_t buffer_count;     /* frames that a worker's pool holds */
+    size_t receive_max;      /* frames that a queue holds: what comes then is missed */
+    uint64_t segment_age_ns; /* 0: as config has it, by retain_age_ns */
+    uint64_t retain_bytes;   /* 0: no limit */
+    uint64_t retain_age_ns;  /* 0: no limit */
+    uint64_t topic_retain_age_ns[SIM_NODE_TOPICS_MAX]; /* 0: no limit of its own */
+    uint64_t retention_period_ns;
     /* For listeners of the native protocol (docs/configuration.md, lanes). */
     uint32_t lanes_max;
     uint32_t lane_pool_runs;
@@ -134,6 +138,9 @@ const struct root_page *sim_node_root(const struct sim_node *node);
 /* Of the last start; NULL beyond them. Outlives a crash that keeps the pages. */
 size_t sim_node_partition_count(const struct sim_node *node);
 const struct stats_page *sim_node_stats(const struct sim_node *node, size_t partition);
+/* Where its topics begin by limits of their own; NULL beyond the partitions. As long as the pages.
+ */
+const struct topic_starts *sim_node_starts(const struct sim_node *node, size_t partition);
 /* How often recovery found it, over the node's whole life. */
 uint64_t sim_node_found(const struct sim_node *node, enum recovery_finding finding);
 /* Of everything that it did: writes, what it sent, what it counts (cycles apart). The same for the

@@ -44,11 +44,11 @@ using Stored = std::map<Place, std::string>;
 Stored ReadLog(struct sim_node *node)
 {
     Stored out;
-    const auto visit = [](void *context, uint32_t partition, const char *topic,
+    const auto visit = [](void *context, const struct sim_log_place *place,
                           const struct record_batch_record *record) {
-        EXPECT_STREQ(topic, "events");
+        EXPECT_STREQ(place->topic, "events");
         const auto inserted = static_cast<Stored *>(context)->insert(
-            {{partition, record->offset},
+            {{place->partition, record->offset},
              std::string(reinterpret_cast<const char *>(record->value.at),
                          record->value.len_bytes)});
         EXPECT_TRUE(inserted.second) << "offset " << record->offset << " is there twice";
@@ -582,9 +582,9 @@ TEST_F(SimNode, RoutesByRulesThatManyNodesShare)
     StopAndClose();
 
     std::vector<std::string> topics;
-    const auto visit = [](void *context, uint32_t, const char *topic,
+    const auto visit = [](void *context, const struct sim_log_place *place,
                           const struct record_batch_record *) {
-        static_cast<std::vector<std::string> *>(context)->push_back(topic);
+        static_cast<std::vector<std::string> *>(context)->push_back(place->topic);
     };
     EXPECT_EQ(sim_log_read(sim_disk_files(sim_node_disk(node_.get())), visit, &topics), STATUS_OK);
     EXPECT_EQ(topics, std::vector<std::string>{"payments"});

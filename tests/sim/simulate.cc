@@ -99,6 +99,8 @@ void Print(const simulate::Tally &tally)
     line("datagrams replayed", tally.replayed);
     line("rules swapped", tally.rules_swapped);
     line("batches by other rules", tally.commits_by_other_rules);
+    line("segments retired", tally.segments_retired);
+    line("topic starts moved", tally.topic_starts_moved);
 }
 
 [[noreturn]] void Usage()

@@ -252,7 +252,9 @@ void Model::Abandoned(uint32_t lane) { lanes_[lane].ambiguous = true; }
 
 struct Model::LogRecord {
     uint32_t partition;
-    std::string topic;
+    uint64_t segment;
+    int topic;
+    uint64_t offset;
     std::optional<std::string> key;
     std::optional<std::string> value;
     std::vector<std::pair<std::string, std::optional<std::string>>> headers;
@@ -275,6 +277,12 @@ Sent *Model::FindByIdentity(const std::string &text)
     return nullptr;
 }
 
+// NULL: a line, or nothing that was ever sent.
+Sent *Model::SentOf(const LogRecord &record)
+{
+    return FindByIdentity(record.value ? *record.value : record.key ? *record.key : "");
+}
+
 void Model::JudgeRecord(const LogRecord &record)
 {
     if (record.value) {
@@ -284,9 +292,11 @@ void Model::JudgeRecord(const LogRecord &record)
             return;
         }
     }
-    const std::string &text = record.value ? *record.value : record.key ? *record.key : "";
-    Sent *const sent = FindByIdentity(text);
-    if (sent == nullptr) { Violate("C3: in the log, never sent: %.200s", text.c_str()); }
+    Sent *const sent = SentOf(record);
+    if (sent == nullptr) {
+        const std::string &text = record.value ? *record.value : record.key ? *record.key : "";
+        Violate("C3: in the log, never sent: %.200s", text.c_str());
+    }
     const std::string who = IdentityOf(sent->lane, sent->process, sent->sequence);
     if (record.key != sent->key || record.value != sent->value || record.headers != sent->headers) {
         Violate("C3: %s: other bytes in the log than were sent", who.c_str());
@@ -294,17 +304,17 @@ void Model::JudgeRecord(const LogRecord &record)
     if (sent->record.has_timestamp && record.timestamp_ms != sent->record.timestamp_ms) {
         Violate("C3: %s: another timestamp in the log", who.c_str());
     }
-    const int topic = record.topic == kTopicNames[kEvents] ? kEvents : kAudit;
     if (sent->flips) {
-        found_.push_back({record.partition, topic, sent});
+        found_.push_back({record.partition, record.topic, sent});
         if (++sent->copies > sent->copies_max) { Violate("C2: %s is stored twice", who.c_str()); }
         return;
     }
-    if (sent->topics.count(topic) == 0) {
-        Violate("C1: %s: in topic %s, where it does not belong", who.c_str(), record.topic.c_str());
+    if (sent->topics.count(record.topic) == 0) {
+        Violate("C1: %s: in topic %s, where it does not belong", who.c_str(),
+                kTopicNames[record.topic]);
     }
-    found_.push_back({record.partition, topic, sent});
-    if (topic != *sent->topics.begin()) { return; }
+    found_.push_back({record.partition, record.topic, sent});
+    if (record.topic != *sent->topics.begin()) { return; }
     if (++sent->copies > sent->copies_max) { Violate("C2: %s is stored twice", who.c_str()); }
 }
 
@@ -373,12 +383,19 @@ void Model::CheckPlace(const std::optional<std::string> &key,
     }
 }
 
-void Model::CheckLog(struct files files)
+std::vector<Model::LogRecord> Model::ReadLog(struct files files, uint64_t *unreadable)
 {
     std::vector<LogRecord> records;
-    const auto visit = [](void *context, uint32_t partition, const char *topic,
+    const auto visit = [](void *context, const struct sim_log_place *place,
                           const struct record_batch_record *record) {
-        LogRecord out = {partition,           topic, TextOf(record->key), TextOf(record->value), {},
+        const int topic = strcmp(place->topic, kTopicNames[kEvents]) == 0 ? kEvents : kAudit;
+        LogRecord out = {place->partition,
+                         place->segment_number,
+                         topic,
+                         static_cast<uint64_t>(record->offset),
+                         TextOf(record->key),
+                         TextOf(record->value),
+                         {},
                          record->timestamp_ms};
         struct record_batch_record walk = *record;
         struct bytes name;
@@ -388,12 +405,50 @@ void Model::CheckLog(struct files files)
         }
         static_cast<std::vector<LogRecord> *>(context)->push_back(std::move(out));
     };
+    const enum status status = sim_log_read_around(files, visit, &records, unreadable);
+    if (status != STATUS_OK) { Violate("C5: the log cannot be read: %s", status_text(status)); }
+    return records;
+}
+
+uint64_t Model::TakeRetired(struct files files, uint32_t partition, uint64_t segment)
+{
     uint64_t unreadable;
-    const enum status status = sim_log_read_around(files, visit, &records, &unreadable);
+    uint64_t newest_ns = 0;
+    for (const LogRecord &record : ReadLog(files, &unreadable)) {
+        uint64_t &taken = taken_[{record.partition, record.topic}];
+        if (record.partition != partition || record.segment >= segment) { continue; }
+        if (record.offset < taken) { continue; } /* came back with an older root page */
+        const Sent *const sent = SentOf(record);
+        if (sent != nullptr) { newest_ns = std::max(newest_ns, sent->given_ns); }
+        JudgeRecord(record);
+        taken = record.offset + 1;
+    }
+    if (unreadable > 0) { Violate("C5: batches that retention takes do not hold"); }
+    return newest_ns;
+}
+
+uint64_t Model::NewestGiven(struct files files, uint32_t partition, int topic, uint64_t from,
+                            uint64_t to)
+{
+    uint64_t unreadable;
+    uint64_t newest_ns = 0;
+    for (const LogRecord &record : ReadLog(files, &unreadable)) {
+        if (record.partition != partition || record.topic != topic) { continue; }
+        if (record.offset < from || record.offset >= to) { continue; }
+        const Sent *const sent = SentOf(record);
+        if (sent != nullptr) { newest_ns = std::max(newest_ns, sent->given_ns); }
+    }
+    return newest_ns;
+}
+
+void Model::CheckLog(struct files files)
+{
+    uint64_t unreadable;
+    for (const LogRecord &record : ReadLog(files, &unreadable)) {
+        if (record.offset >= taken_[{record.partition, record.topic}]) { JudgeRecord(record); }
+    }
     if (unreadable > 0 && !put_back_) { Violate("C5: batches in the log do not hold"); }
     rotten_ |= unreadable > 0;
-    if (status != STATUS_OK) { Violate("C5: the log cannot be read: %s", status_text(status)); }
-    for (const LogRecord &record : records) { JudgeRecord(record); }
     JudgeOrder(found_);
     JudgeFates();
 }

@@ -61,6 +61,7 @@ struct Sent {
     bool said_lost = false;   // its producer was told that just this is lost
     uint32_t copies_max = 1;  // more where a lane began again
     uint32_t copies = 0;      // found in the log, of topic *topics.begin()
+    uint64_t given_ns = 0;    // to its lane, for the first time
 };
 
 class Model {
@@ -105,6 +106,15 @@ class Model {
     void CheckPlace(const std::optional<std::string> &key, const std::optional<std::string> &value,
                     int topic, bool by_other_rules);
     // The whole log at rest, and the lanes as recovery puts them together.
+    // Retention took what a partition's segments before this one hold; their files are there yet.
+    // Judges these records as the end would. Answers when the newest of them was given: nothing of
+    // them was stored earlier than that. 0: none of a lane.
+    uint64_t TakeRetired(struct files files, uint32_t partition, uint64_t segment);
+    // When the newest record of a lane was given in this range of a topic's offsets; likewise.
+    uint64_t NewestGiven(struct files files, uint32_t partition, int topic, uint64_t from,
+                         uint64_t to);
+
+    // The whole log at rest, but for what was taken, and the lanes as recovery puts them together.
     void CheckLog(struct files files);
     void CheckLanes(const std::vector<const lane_resume_set *> &partitions);
 
@@ -129,6 +139,8 @@ class Model {
     };
     struct LogRecord;
 
+    static std::vector<LogRecord> ReadLog(struct files files, uint64_t *unreadable);
+    Sent *SentOf(const LogRecord &record);
     void JudgeRecord(const LogRecord &record);
     void JudgeOrder(const std::vector<Found> &found);
     void JudgeFates();
@@ -146,6 +158,7 @@ class Model {
     bool forgetful_ = false;
     bool rotten_ = false; // some batches of the log cannot be read
     std::vector<Found> found_;
+    std::map<std::pair<uint32_t, int>, uint64_t> taken_; // offsets below, by partition and topic
 };
 
 } // namespace simulate

@@ -107,6 +107,28 @@ void World::DrawSettings(uint64_t seed)
     workers_ = Has(kOtherWorkers) ? Between(1, 3) : workers_max_;
 }
 
+// By bytes, by age, by a topic's age, or several: of one world in four. What an older disk had is
+// nobody's loss there, so no disk is put back.
+void World::DrawRetention(uint64_t seed)
+{
+    struct random draw = {seed ^ 0x4e7a1};
+    const auto between = [&draw](uint64_t min, uint64_t max) {
+        return sim_random_between(&draw, min, max);
+    };
+    if (between(0, 3) != 0) { return; }
+    const uint64_t kinds = between(1, 7);
+    troubles_ &= ~(uint64_t{1} << kDiskPutBack);
+    settings_.segment_age_ns = between(100, 800) * NS_PER_MS;
+    settings_.retention_period_ns = between(10, 1000) * NS_PER_MS;
+    if ((kinds & 1) != 0) { settings_.retain_bytes = between(3, 12) * settings_.segment_bytes; }
+    if ((kinds & 2) != 0) { settings_.retain_age_ns = between(100, 3000) * NS_PER_MS; }
+    if ((kinds & 4) == 0) { return; }
+    settings_.topic_retain_age_ns[kAudit] = between(50, 2000) * NS_PER_MS;
+    if (between(0, 1) != 0) {
+        settings_.topic_retain_age_ns[kEvents] = between(50, 2000) * NS_PER_MS;
+    }
+}
+
 void World::AddLane(size_t host, const native_producer_id &producer)
 {
     auto added = std::make_unique<Producer>();
@@ -161,7 +183,9 @@ World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
     (void)random_u64(&random_);
     DrawTroubles();
     sim_clock_init(&clock_, uint64_t{1000} * NS_PER_S, 1'700'000'000'000);
-    DrawSettings(random_u64(&random_));
+    const uint64_t node_seed = random_u64(&random_);
+    DrawSettings(node_seed);
+    DrawRetention(node_seed);
     settings_.rules = rules;
     if (sim_random_below(&rules_random_, 2) == 0) {
         settings_.rules_text = kRules;
@@ -244,6 +268,7 @@ void World::CrashNode(enum sim_node_loss loss)
     tally_.crashes++;
     stopping_ = false;
     sim_node_crash(node_, loss);
+    if (loss == SIM_NODE_LOSES_PAGES) { retention_.PagesLost(); }
     sim_disk_set_capacity(sim_node_disk(node_), 0);
     if (Has(kDiskPutBack) && !peace_) {
         if (image_ != nullptr && OneIn(2)) {
@@ -420,6 +445,7 @@ void World::Give(Producer *producer)
             break;
         }
         if (given != sequence) { Violate("a lane gives another sequence than it said"); }
+        sent->given_ns = NowNs();
         producer->held[sequence] = sent;
         producer->spool[sequence] = sent;
         producer->to_give--;
@@ -601,6 +627,7 @@ void World::MeddleWithDisk()
 
 void World::StepWallClock()
 {
+    retention_.WallClockStepped();
     constexpr int64_t kTenYearsMs = int64_t{3652} * 86400 * MS_PER_S;
     switch (Between(0, 3)) {
     case 0: sim_clock_set_wall(&clock_, 0); break;
@@ -806,7 +833,10 @@ void World::Step(uint64_t end_ns)
         if (NowNs() >= node_back_ns_) { StartNode(); }
         return;
     }
-    if (sim_node_next_ns(node_) <= NowNs()) { sim_node_turn(node_, sim_clock_now(&clock_)); }
+    if (sim_node_next_ns(node_) <= NowNs()) {
+        sim_node_turn(node_, sim_clock_now(&clock_));
+        if (!sim_disk_power_is_off(sim_node_disk(node_))) { retention_.Follow(node_, NowNs()); }
+    }
     struct sim_datagram datagram;
     while (sim_node_sent(node_, &datagram)) {
         trace_->Mix(datagram.payload.len_bytes);
@@ -1028,6 +1058,28 @@ void World::CheckRulesOfCommits()
     }
 }
 
+uint64_t World::SegmentsOpened() const
+{
+    uint64_t opened = 0;
+    for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
+        opened += sim_node_stats(node_, i)->counters[STATS_segments_opened];
+    }
+    return opened;
+}
+
+void World::CheckRetentionAtRest()
+{
+    if (!retention_.IsOn()) { return; }
+    const uint64_t limit_ns = NowNs() + kPatienceNs;
+    uint64_t opened;
+    do { /* lanes that are forgotten by and by are written, too */
+        if (NowNs() >= limit_ns) { Violate("liveness: segments are opened on and on"); }
+        opened = SegmentsOpened();
+        RunUntil(NowNs() + retention_.RestNs());
+    } while (SegmentsOpened() != opened);
+    retention_.CheckAtRest(node_, sim_clock_now(&clock_).wall_ms);
+}
+
 void World::CheckEnd()
 {
     struct sim_disk *const disk = sim_node_disk(node_);
@@ -1082,6 +1134,7 @@ void World::Live()
     Settle();
     CloseAll();
     CheckAtRest();
+    CheckRetentionAtRest();
     StopNode();
     const uint64_t limit_ns = NowNs() + kPatienceNs;
     while (sim_node_is_up(node_)) {
@@ -1097,6 +1150,8 @@ void World::AddTo(Tally *tally) const
     *tally = tally_;
     tally->records_stored = model_.StoredCount();
     tally->fates_told = model_.ToldCount();
+    tally->segments_retired = retention_.SegmentsTaken();
+    tally->topic_starts_moved = retention_.StartsMoved();
     for (size_t i = 0; i < sim_node_partition_count(node_); i++) {
         const uint64_t *const counters = sim_node_stats(node_, i)->counters;
         tally->rules_swapped += counters[STATS_rules_swaps];

@@ -20,6 +20,7 @@
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simulate_model.h"
+#include "tests/sim/simulate_retention.h"
 #include "tests/sim/simulate_trace.h"
 
 namespace simulate {
@@ -49,6 +50,8 @@ struct Tally {
     uint64_t replayed;
     uint64_t rules_swapped; // by workers
     uint64_t commits_by_other_rules;
+    uint64_t segments_retired;
+    uint64_t topic_starts_moved;
 };
 
 class World {
@@ -113,6 +116,7 @@ class World {
 
     void DrawTroubles();
     void DrawSettings(uint64_t seed);
+    void DrawRetention(uint64_t seed);
     void AddProducers();
     void AddLane(size_t host, const native_producer_id &producer);
 
@@ -125,6 +129,8 @@ class World {
     DiskImage TakeImage();
     void PutBack(const DiskImage &image);
     void CheckAtRest();
+    uint64_t SegmentsOpened() const;
+    void CheckRetentionAtRest();
 
     // Producers.
     void CreateLane(Producer *producer);
@@ -170,6 +176,7 @@ class World {
     uint64_t troubles_ = 0;
     struct sim_node_settings settings_ = {};
     Model model_;
+    RetentionCheck retention_{&settings_, &model_, trace_};
     struct sim_node *node_ = nullptr;
     struct sim_network *network_ = nullptr;
     size_t node_endpoint_ = 0;

@@ -228,6 +228,12 @@ class LogBuilder {
         leader_epoch_ = epoch;
         return *this;
     }
+    // Of the rules that judged the commits to come.
+    LogBuilder &RulesEpoch(uint64_t epoch)
+    {
+        rules_epoch_ = epoch;
+        return *this;
+    }
     LogBuilder &Incarnation(uint64_t incarnation)
     {
         incarnation_ = incarnation;
@@ -463,6 +469,7 @@ class LogBuilder {
         header.flags = flags;
         header.durable_number = next_commit_ > in_flight_ ? next_commit_ - in_flight_ : 0;
         header.wall_ms = wall_ms;
+        header.rules_epoch = rules_epoch_;
         header.position = position_;
         header.lane_checkpoint = lane_checkpoint_;
         previous_crc_ = commit_header_encode(&header, commit);
@@ -505,6 +512,7 @@ class LogBuilder {
     uint64_t position_ = 0;
     uint64_t in_flight_ = 1;
     uint64_t incarnation_ = 1;
+    uint64_t rules_epoch_ = 0;
     uint64_t tail_records_max_ = 1000;
     uint32_t leader_epoch_ = 0;
     bool fresh_ = false;

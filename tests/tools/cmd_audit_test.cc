@@ -672,6 +672,34 @@ TEST_F(CmdAudit, TakesATornTailForTheEnd)
     EXPECT_EQ(Findings(20), "");
 }
 
+// Writes finish in any order, so a running appliance's open segment has good commits behind others
+// that are not there yet.
+TEST_F(CmdAudit, TakesACommitThatIsUnderWayForNoDamageWhereAGoodOneStandsBehindIt)
+{
+    Both(Records(0, 20));
+    log_.Log().InFlight(4);
+    const uint64_t torn = log_.Log().Position();
+    log_.Commit(Records(20, 40));
+    log_.Commit(Records(40, 60));
+    log_.Bytes(1)[torn + 20] ^= 1;
+
+    EXPECT_EQ(Findings(20), "");
+}
+
+TEST_F(CmdAudit, TellsOfACommitThatALaterOneCallsDurable)
+{
+    Both(Records(0, 20));
+    log_.Log().InFlight(2);
+    const uint64_t rotten = log_.Log().Position();
+    log_.Commit(Records(20, 40));
+    log_.Commit(Records(40, 60));
+    log_.Commit(Records(60, 80));
+    log_.Bytes(1)[rotten + 20] ^= 1;
+
+    const std::string found = Findings(20);
+    EXPECT_NE(found.find("unreadable"), std::string::npos) << found;
+}
+
 TEST_F(CmdAudit, ReadsALedgerUpToItsTornEntry)
 {
     Both(Records(0, 20));
