@@ -139,7 +139,8 @@ static bool set_key(const struct rule_set *rules, struct rule_scratch *scratch,
     if (is_json && !scratch->json_is_read) { rule_scratch_read_json(rules, scratch); }
     const struct bytes content = rule_scratch_content(rules, scratch, deed->key_look);
     if (bytes_are_null(content)) { return true; }
-    if (!is_json || lies_within(content, record->value)) {
+    const bool is_borrowed = !is_json || lies_within(content, record->value);
+    if (is_borrowed && !rules->redacts) { /* else redacting one would redact the other */
         record->key = content;
         return true;
     }

@@ -496,6 +496,7 @@ static void plan_deed(struct rule_plan *plan, const struct rule_action *action,
     }
     plan->rules->adds_headers |= action->header_count > 0;
     plan->rules->sets_keys |= action->sets_key;
+    plan->rules->redacts |= action->redact_pattern != NULL;
 }
 
 static void plan_line(struct rule_plan *plan, const struct rule_source *source,

@@ -22,7 +22,8 @@ BEGIN_C_DECLS
 struct hs_scratch; /* hs.h: hs_scratch_t */
 
 enum {
-    /* Keys that are set from a JSON string with escapes are copied here: of all records of one
+    /* Keys that are set from a JSON string with escapes, and all that are set by rules that redact
+     * too, are copied here: of all records of one
      * call together. */
     RULE_KEY_ROOM_BYTES = 256 << 10,
     /* Examples of a rule: its first matches, then one in so many. */

@@ -149,6 +149,7 @@ struct rule_set {
     size_t rule_count;
     bool adds_headers;
     bool sets_keys;
+    bool redacts;
     struct rule_fallback *fallbacks; /* by listener: what holds when no rule decides */
     char **listener_names;
     size_t listener_count;

@@ -3,6 +3,7 @@
 
 #include "base/invariant.h"
 #include "base/units.h"
+#include "pipeline/decode.h"
 #include "pipeline/rules_reading.h"
 
 enum {
@@ -89,14 +90,30 @@ static void read_keep_by(const struct rules_reading *reading, const struct yaml_
 
 /* ------------------------------------------------------------------------------------- redact */
 
+/* What decode_syslog makes of a datagram's front is static text, which nobody may write to; and
+ * it is no text of the sender's. */
+static bool is_made_by_decoder(const struct rule_field *field)
+{
+    static const enum syslog_field made[] = {SYSLOG_FIELD_FACILITY, SYSLOG_FIELD_SEVERITY,
+                                             SYSLOG_FIELD_VERSION};
+    for (size_t i = 0; i < ARRAY_COUNT(made); i++) {
+        if (bytes_equal(field->name, bytes_of_text(syslog_field_name(made[i])))) { return true; }
+    }
+    return false;
+}
+
 static void read_redact_field(struct rules_reading *reading, const struct yaml_node *node,
                               struct rule_action *out)
 {
     if (!rules_read_field(reading, node, &out->redact_field)) { return; }
     switch (out->redact_field.kind) {
     case RULE_FIELD_VALUE:
-    case RULE_FIELD_KEY:
-    case RULE_FIELD_HEADER: return;
+    case RULE_FIELD_KEY: return;
+    case RULE_FIELD_HEADER:
+        if (!is_made_by_decoder(&out->redact_field)) { return; }
+        rules_refuse(reading, node->place, "'%s' is a number that says nothing to be redacted",
+                     node->text);
+        return;
     case RULE_FIELD_JSON:
         rules_refuse(reading, node->place,
                      "a JSON member cannot be redacted alone; say field: value, and match its name "
