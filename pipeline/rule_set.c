@@ -78,9 +78,16 @@ static void destroy_deeds(struct rule_set *rules)
     free(rules->deeds);
 }
 
+struct rule_set *rule_set_share(struct rule_set *rules)
+{
+    __atomic_fetch_add(&rules->sharers, 1, __ATOMIC_RELAXED);
+    return rules;
+}
+
 void rule_set_destroy(struct rule_set *rules)
 {
     if (rules == NULL) { return; }
+    if (__atomic_fetch_sub(&rules->sharers, 1, __ATOMIC_ACQ_REL) > 0) { return; }
     destroy_looks(rules);
     destroy_deeds(rules);
     for (size_t i = 0; i < rules->rule_count; i++) { free(rules->names[i]); }

@@ -117,6 +117,7 @@ enum {
 };
 
 struct rule_set {
+    uint32_t sharers; /* owners beside the first; by __atomic operations, as C++ reads this too */
     struct rule_look *looks;
     size_t look_count;
     uint32_t listener_look; /* look_count: no rule asks */

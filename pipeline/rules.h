@@ -103,6 +103,9 @@ bool rule_set_rule_is_shadow(const struct rule_set *rules, size_t index);
 uint32_t rule_set_example_count(const struct rule_set *rules);
 uint32_t rule_set_example_bytes(const struct rule_set *rules);
 
+/* Another owner: the set goes with the last rule_set_destroy. Any thread. */
+struct rule_set *rule_set_share(struct rule_set *rules);
+/* NULL is fine. */
 void rule_set_destroy(struct rule_set *rules);
 
 END_C_DECLS

@@ -47,8 +47,8 @@ struct sim_node {
     struct config_listener listeners_of_config[SIM_NODE_LISTENERS_MAX];
     struct config_topic topics_of_config[SIM_NODE_TOPICS_MAX];
     struct listeners listeners;
-    struct rule_set *own_rules; /* when the settings have none */
-    const char *rules_text;     /* what the file says now; NULL: the rules never change */
+    struct rule_set *own_rules;  /* when the settings have none */
+    struct rule_set *rules_file; /* what the file says now; NULL: the rules never change */
 
     /* outlive a crash of the process */
     struct root_page *root;
@@ -332,12 +332,11 @@ static struct rules_generation *make_rules(struct sim_node *node, uint64_t numbe
 {
     struct rules_generation *generation;
     const struct rules_generation_options options = {
-        .rules = sim_node_rules(&node->settings, node->rules_text),
+        .rules = rule_set_share(node->rules_file),
         .number = number,
         .worker_count = workers,
         .records_max = WORKER_RECORDS_MAX,
     };
-    assert(options.rules != NULL);
     const enum status status = rules_generation_create(&options, &generation);
     assert(status == STATUS_OK);
     return generation;
@@ -346,15 +345,15 @@ static struct rules_generation *make_rules(struct sim_node *node, uint64_t numbe
 static void make_first_rules(struct sim_node *node, size_t workers)
 {
     node->reload_wanted = false;
-    if (node->rules_text == NULL) { return; }
+    if (node->rules_file == NULL) { return; }
     const enum status status = rules_rcu_create(make_rules(node, 1, workers), &node->rules_rcu);
     assert(status == STATUS_OK);
 }
 
-void sim_node_reload(struct sim_node *node, const char *text)
+void sim_node_reload(struct sim_node *node, struct rule_set *rules)
 {
-    assert(node->rules_text != NULL);
-    node->rules_text = text;
+    assert(node->rules_file != NULL);
+    node->rules_file = rules;
     node->reload_wanted = node->up;
 }
 
@@ -732,7 +731,7 @@ struct sim_node *sim_node_create(const struct sim_node_settings *settings)
     assert(node != NULL);
     node->settings = *settings;
     node->random.state = settings->seed;
-    node->rules_text = settings->rules_text;
+    node->rules_file = settings->rules_file;
     fill_config(node);
     listeners_init(&node->listeners, &node->config);
     if (settings->rules == NULL) {

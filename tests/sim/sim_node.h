@@ -50,8 +50,8 @@ struct sim_node_settings {
     const char *topics[SIM_NODE_TOPICS_MAX];
     size_t topic_count;
     const struct rule_set *rules; /* may serve many nodes; NULL: every listener has a topic */
-    const char
-        *rules_text; /* of rules that sim_node_reload may replace; NULL: never, it has `rules` */
+    struct rule_set *rules_file; /* which sim_node_reload may replace; shared with each start. NULL:
+                                  * never, it has `rules` */
     uint64_t segment_bytes;
     uint64_t commit_bytes;
     uint64_t commit_linger_ns;
@@ -97,8 +97,8 @@ MUST_CHECK enum status sim_node_restart(struct sim_node *node, size_t workers, s
 bool sim_node_is_up(const struct sim_node *node);
 
 /* Another rules file: in force after the next start, and, while it is up, as soon as the rules of
- * the reload before are. `text` must live as long as the node. */
-void sim_node_reload(struct sim_node *node, const char *text);
+ * the reload before are. `rules` must live as long as the node. */
+void sim_node_reload(struct sim_node *node, struct rule_set *rules);
 
 /* One turn of every worker, in seeded order, and what is due of the helper's work. */
 void sim_node_turn(struct sim_node *node, struct instant now);

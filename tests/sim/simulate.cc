@@ -46,7 +46,7 @@ struct Outcome {
     uint64_t digest;
 };
 
-Outcome Run(uint64_t seed, const struct rule_set *rules, bool verbose, simulate::Tally *tally)
+Outcome Run(uint64_t seed, const simulate::Rules &rules, bool verbose, simulate::Tally *tally)
 {
     simulate::Trace trace(verbose);
     trace_of_run = &trace;
@@ -153,8 +153,9 @@ int main(int argc, char **argv)
     logger_init("simulate", options.verbose ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR);
     signal(SIGABRT, OnAbort);
     const struct sim_node_settings settings = simulate::World::Settings(0);
-    struct rule_set *const rules = sim_node_rules(&settings, simulate::kRules);
-    if (rules == nullptr) { return 1; }
+    const simulate::Rules rules = {sim_node_rules(&settings, simulate::kRules),
+                                   sim_node_rules(&settings, simulate::kOtherRules)};
+    if (rules.first == nullptr || rules.other == nullptr) { return 1; }
 
     const time_t end = time(nullptr) + static_cast<time_t>(60 * options.minutes);
     uint64_t runs = 0;
@@ -172,7 +173,8 @@ int main(int argc, char **argv)
         SayWhere(seed, "the same seed went another way");
         violations++;
     }
-    rule_set_destroy(rules);
+    rule_set_destroy(rules.first);
+    rule_set_destroy(rules.other);
     if (options.tally) { Print(sum); }
     printf("%llu runs, %llu violations\n", static_cast<unsigned long long>(runs),
            static_cast<unsigned long long>(violations));

@@ -176,9 +176,9 @@ void World::AddProducers()
     }
 }
 
-World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
+World::World(uint64_t seed, const Rules &rules, Trace *trace)
     : random_{seed}, trace_(trace), model_(seed ^ 0x5eed), rules_random_{seed ^ 0xa11e5},
-      rules_epoch_(rule_set_epoch(rules))
+      rules_(rules), rules_epoch_(rule_set_epoch(rules.first))
 {
     (void)random_u64(&random_);
     DrawTroubles();
@@ -186,9 +186,9 @@ World::World(uint64_t seed, const struct rule_set *rules, Trace *trace)
     const uint64_t node_seed = random_u64(&random_);
     DrawSettings(node_seed);
     DrawRetention(node_seed);
-    settings_.rules = rules;
+    settings_.rules = rules.first;
     if (sim_random_below(&rules_random_, 2) == 0) {
-        settings_.rules_text = kRules;
+        settings_.rules_file = rules.first;
         rules_ns_ = NowNs();
     }
     network_ = sim_network_create(random_u64(&random_));
@@ -858,7 +858,7 @@ void World::SwapRules()
     const bool soon = sim_random_below(&rules_random_, 3) == 0;
     rules_ns_ = NowNs() + sim_random_between(&rules_random_, 1, soon ? 3000 : 200'000) * NS_PER_US;
     has_other_rules_ = !has_other_rules_;
-    sim_node_reload(node_, has_other_rules_ ? kOtherRules : kRules);
+    sim_node_reload(node_, has_other_rules_ ? rules_.other : rules_.first);
 }
 
 void World::RunUntil(uint64_t end_ns)

@@ -54,10 +54,16 @@ struct Tally {
     uint64_t topic_starts_moved;
 };
 
+// Compiled once for all worlds.
+struct Rules {
+    struct rule_set *first; // kRules
+    struct rule_set *other; // kOtherRules
+};
+
 class World {
   public:
-    // `rules`: those of kRules. Some worlds go over to kOtherRules and back.
-    World(uint64_t seed, const struct rule_set *rules, Trace *trace);
+    // Some worlds go over to the other rules and back.
+    World(uint64_t seed, const Rules &rules, Trace *trace);
     ~World();
     World(const World &) = delete;
     World &operator=(const World &) = delete;
@@ -191,6 +197,7 @@ class World {
     uint64_t lines_ns_ = UINT64_MAX;
     struct random rules_random_; // a stream of its own: worlds without swaps live as they did
     uint64_t rules_ns_ = UINT64_MAX;
+    Rules rules_;
     uint64_t rules_epoch_; // of kRules
     bool has_other_rules_ = false;
     uint64_t node_back_ns_ = 0;         // down until then
