@@ -312,7 +312,8 @@ static const struct config_key keys[] = {
      config_read_directory},
 
     {{"cache", "string", "", "", "/var/cache/penstock",
-      "Absolute directory for what can be made again: compiled rules, and a copy of each rules file "
+      "Absolute directory for what can be made again: compiled rules, and a copy of each rules "
+      "file "
       "that was in force. Made where it is missing."},
      IN_CONFIG(cache),
      config_read_directory},

@@ -192,9 +192,7 @@ static const char *decode_object(struct trial_input *input, struct bytes bytes,
         return input->error;
     }
     const char *wrong = refuse_unknown_members(input);
-    if (wrong == NULL) {
-        wrong = record_json_decode(input->json, bytes.len_bytes, &input->fields);
-    }
+    if (wrong == NULL) { wrong = record_json_decode(input->json, bytes.len_bytes, &input->fields); }
     if (wrong == NULL) { wrong = take_topic(input, input->fields.topic, out); }
     if (wrong == NULL) { wrong = take_source(json_object_get(input->json, "source"), out); }
     if (wrong == NULL) {

@@ -157,9 +157,12 @@ TEST(RuleField, ASyslogHeaderIsScannedByItsName)
 {
     const Loaded loaded = LookingIn("syslog.hostname", "^edge-");
 
-    EXPECT_TRUE(Judge(loaded, {"m", 0, {{"syslog.app", "x"}, {"syslog.hostname", "edge-1"}}}).fate == VERDICT_DROP);
+    EXPECT_TRUE(
+        Judge(loaded, {"m", 0, {{"syslog.app", "x"}, {"syslog.hostname", "edge-1"}}}).fate ==
+        VERDICT_DROP);
     EXPECT_FALSE(Judge(loaded, {"m", 0, {{"syslog.app", "edge-1"}}}).fate == VERDICT_DROP);
-    EXPECT_FALSE(Judge(loaded, {"edge-1", 0, {{"syslog.hostname", "core-1"}}}).fate == VERDICT_DROP);
+    EXPECT_FALSE(Judge(loaded, {"edge-1", 0, {{"syslog.hostname", "core-1"}}}).fate ==
+                 VERDICT_DROP);
 }
 
 TEST(RuleField, AFieldThatTheRecordHasNotMatchesNothing)
