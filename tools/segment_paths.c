@@ -146,7 +146,7 @@ static enum status path_push(struct segment_paths *paths, const char *path)
     if (copy == NULL) { return STATUS_NO_MEMORY; }
     const char *const slash = strrchr(copy, '/');
     const size_t directory_bytes = slash != NULL ? (size_t)(slash - copy) : 0;
-    paths->at[paths->count++] = (struct segment_path){copy, directory_bytes, {{0}}};
+    paths->at[paths->count++] = (struct segment_path){copy, directory_bytes, {{0}}, false};
     return STATUS_OK;
 }
 
@@ -308,6 +308,7 @@ static void learn_logs(struct segment_paths *paths)
         struct segment_header header;
         if (segment_paths_header(paths, paths->at[i].path, &header) == STATUS_OK) {
             paths->at[i].log_id = header.log_id;
+            paths->at[i].has_header = true;
         }
     }
     for (size_t i = 0; i < paths->count; i++) {
@@ -318,10 +319,13 @@ static void learn_logs(struct segment_paths *paths)
     }
 }
 
+/* A file without a header is none: a path that died keeps the segment that was prepared on it, and
+ * the number is used on the next path. */
 static bool has_copies(const struct segment_paths *paths)
 {
     for (size_t i = 1; i < paths->count; i++) {
         const struct segment_path *const before = &paths->at[i - 1];
+        if (!before->has_header || !paths->at[i].has_header) { continue; }
         if (!segment_paths_same_log(before, &paths->at[i])) { continue; }
         if (strcmp(name_of(before), name_of(&paths->at[i])) == 0) { return true; }
     }

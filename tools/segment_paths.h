@@ -22,6 +22,7 @@ struct segment_path {
     char *path;
     size_t directory_bytes; /* of the path */
     struct log_id log_id;   /* once sorted; all zero: not known, its directory stands for it */
+    bool has_header;        /* likewise */
 };
 
 struct segment_device {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -566,6 +568,29 @@ TEST_F(CmdAudit, TakesWhatRetentionRemovedForExpired)
     EXPECT_EQ(run.code, 0) << run.out;
     EXPECT_NE(run.out.find("40 in the log, 20 expired"), std::string::npos) << run.out;
     EXPECT_NE(run.out.find("in order, or has expired"), std::string::npos) << run.out;
+}
+
+// A path that died keeps the segment that was prepared on it: its number goes on elsewhere.
+TEST_F(CmdAudit, FollowsALogToAnotherPathWhoseNameComesFirst)
+{
+    Both(Records(0, 20));
+    log_.Roll();
+    Both(Records(20, 40));
+    log_.Roll();
+    Both(Records(40, 60));
+    log_.Save(storage_);
+    const std::filesystem::path first = directory_ / "z";
+    const std::filesystem::path next = directory_ / "a";
+    std::filesystem::rename(storage_, first);
+    std::filesystem::create_directories(next / "part-0000");
+    std::filesystem::rename(first / SegmentName(3), next / SegmentName(3));
+    std::ofstream(first / SegmentName(3)) << std::string(64 * 1024, '\0');
+
+    const CommandRun run =
+        RunCommand(command_audit, {ledger_path_, "--storage", first, "--storage", next});
+
+    EXPECT_EQ(run.code, 0) << run.out;
+    EXPECT_NE(run.out.find("60 in the log"), std::string::npos) << run.out;
 }
 
 TEST_F(CmdAudit, TakesASegmentInTheMiddleForAHole)
