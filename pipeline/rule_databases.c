@@ -224,7 +224,7 @@ static void cost_alone(const struct rule_plan *plan, uint32_t index, int out)
     if (error == HS_SUCCESS && hs_database_size(database, &bytes) != HS_SUCCESS) { bytes = 0; }
     store_le64(wire.ns_le64, clock_cpu_ns() - begin_ns);
     store_le64(wire.database_bytes_le64, bytes);
-    send(out, MESSAGE_COST, index, bytes_of(&wire, sizeof wire));
+    if (database != NULL) { send(out, MESSAGE_COST, index, bytes_of(&wire, sizeof wire)); }
     hs_free_compile_error(refusal);
     (void)hs_free_database(database);
 }
@@ -301,6 +301,9 @@ static size_t find_dearest(const struct rule_plan *plan, bool by_size, struct co
     uint32_t begun = NO_PATTERN;
     size_t count = 0;
     while (take_message(&answer, &message)) {
+        if (message.kind == MESSAGE_BEGUN && begun != NO_PATTERN) { /* refused even alone */
+            keep_dearest(out, &count, (struct cost){.pattern = begun, .unfinished = true}, by_size);
+        }
         begun = message.kind == MESSAGE_BEGUN ? message.subject : NO_PATTERN;
         if (message.kind != MESSAGE_COST || message.body.len_bytes != sizeof(struct cost_wire)) {
             continue;
@@ -313,7 +316,8 @@ static size_t find_dearest(const struct rule_plan *plan, bool by_size, struct co
         };
         keep_dearest(out, &count, cost, by_size);
     }
-    if (end != RULE_JAIL_DONE && begun != NO_PATTERN) {
+    (void)end; /* however it ended: what was begun last and has no cost is too dear */
+    if (begun != NO_PATTERN) {
         keep_dearest(out, &count, (struct cost){.pattern = begun, .unfinished = true}, by_size);
     }
     free(bytes);
@@ -326,7 +330,7 @@ static void print_cost(const struct rule_plan *plan, const struct cost *cost, FI
     const struct file_place *const place = &plan->patterns[cost->pattern].place;
     fprintf(out, "%s:%u (", place->file, place->line);
     if (cost->unfinished) {
-        fputs("alone more than could be tried)", out);
+        fputs("alone more than can be had)", out);
     } else {
         fprintf(out, "alone %.2f s, %.2f MiB)", (double)cost->ns / NS_PER_S,
                 (double)cost->database_bytes / (1 << 20));
@@ -400,11 +404,17 @@ static void refuse_pattern(const struct rule_plan *plan, const struct message *m
         refuse_memory(plan, file, diagnostics);
         return;
     }
-    const bool known = message->subject < plan->pattern_count;
-    if (known) { file = plan->patterns[message->subject].place; }
-    diagnostics_error(diagnostics, file, "%s: %.*s",
-                      known ? "bad pattern" : "the patterns do not compile together",
-                      (int)message->body.len_bytes, (const char *)message->body.at);
+    const int len_bytes = (int)message->body.len_bytes;
+    const char *const why = (const char *)message->body.at;
+    if (message->subject >= plan->pattern_count) { /* Hyperscan's own limits do not say which */
+        char what[256];
+        (void)snprintf(what, sizeof what, "the patterns do not compile together: %.*s", len_bytes,
+                       why);
+        refuse_as_too_dear(plan, true, what, file, diagnostics);
+        return;
+    }
+    diagnostics_error(diagnostics, plan->patterns[message->subject].place, "bad pattern: %.*s",
+                      len_bytes, why);
 }
 
 static size_t database_count(const struct rule_plan *plan)
