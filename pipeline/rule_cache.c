@@ -253,7 +253,7 @@ static void remove_oldest(int folder)
     }
     struct cached *const files = allocate_zeroed(FILES_LISTED_MAX, sizeof *files);
     const size_t count = list_files(folder, entries, files);
-    qsort(files, count, sizeof *files, newest_first);
+    if (count > 1) { qsort(files, count, sizeof *files, newest_first); }
     for (size_t i = RULE_CACHE_FILES_MAX; i < count; i++) {
         (void)unlinkat(folder, files[i].name, 0); /* another process may have been faster */
     }

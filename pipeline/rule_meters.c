@@ -106,7 +106,9 @@ enum status rule_meters_prepare(struct rule_meters *meters, const struct rule_se
     meters->entries = entries;
 
     const enum status status = add_missing(meters, rules);
-    qsort(meters->entries, meters->count, sizeof *meters->entries, compare_entries);
+    if (meters->count > 1) {
+        qsort(meters->entries, meters->count, sizeof *meters->entries, compare_entries);
+    }
     return status; /* what it has added on another status goes with the next trim */
 }
 

@@ -364,7 +364,7 @@ static void lay_triggers(struct rule_set *rules, const struct trigger *begin,
 
 static void lay_all_triggers(struct rule_set *rules, struct trigger *triggers, size_t count)
 {
-    qsort(triggers, count, sizeof *triggers, compare_triggers);
+    if (count > 1) { qsort(triggers, count, sizeof *triggers, compare_triggers); }
     rules->triggers = allocate_zeroed(rules->atom_count, sizeof *rules->triggers);
     rules->trigger_lists = allocate_zeroed(2 * count + 2, sizeof *rules->trigger_lists);
     for (size_t i = 0; i < rules->atom_count; i++) { rules->triggers[i] = RULE_TRIGGER_NONE; }

@@ -174,7 +174,7 @@ size_t rules_cost(const struct rules_source *source, uint64_t deadline_mono_ns,
     (void)end; /* however it ended: what it came to is measured, the rest is not */
     read_answers(gathering.items, count, bytes_of(answers, answers_bytes));
     free(answers);
-    qsort(gathering.items, count, sizeof *gathering.items, compare_costs);
+    if (count > 1) { qsort(gathering.items, count, sizeof *gathering.items, compare_costs); }
     *out = gathering.items;
     return count;
 }

@@ -65,7 +65,7 @@ static void rules_unite(struct rules_replay *replay)
             replay->rules[count++].name = rule_set_rule_name(sides[side].rules, i);
         }
     }
-    qsort(replay->rules, count, sizeof replay->rules[0], by_name);
+    if (count > 1) { qsort(replay->rules, count, sizeof replay->rules[0], by_name); }
     for (size_t i = 0; i < count; i++) {
         const bool again = replay->rule_count > 0 &&
                            by_name(&replay->rules[replay->rule_count - 1], &replay->rules[i]) == 0;
